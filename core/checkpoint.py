@@ -1,0 +1,96 @@
+"""Checkpoints: everything needed to go on, written atomically, read without running code from the file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import platform
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import transformers
+from torch import nn
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, unreadable or belongs to something else."""
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide whether a run can be repeated."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "timm": timm.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def random_states() -> dict[str, Any]:
+    """States of the generators that training draws from; data draws from its own, seeded by epoch and index."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Undo `random_states`; CUDA states are restored where the number of devices is the same."""
+    torch.set_rng_state(states["cpu"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write beside `path`, flush to the disk, then rename: `path` is always whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, "versions": versions(), **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint that `save_checkpoint` wrote, on the CPU. Raises CheckpointError."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; give --checkpoint a results/<experiment>/last.pt")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path}: holds more than tensors and plain values and was not opened; "
+            "use a checkpoint that this program wrote"
+        ) from None
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); it may be cut off") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this program; train one with `python main.py`")
+    return content
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Strictly fill the model. Raises CheckpointError that names the first parameters that differ."""
+    own = model.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in weights]
+    faults += [f"{name} is unknown" for name in weights if name not in own]
+    faults += [
+        f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise CheckpointError(
+            f"{path}: weights of another model: {'; '.join(faults[:3])}{more}; "
+            "leave out the flags that change the model's sizes"
+        )
+    model.load_state_dict(weights)

@@ -1,0 +1,97 @@
+"""One pass of evaluation over every video of a split, and all metrics of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from core.engine import EmptySplitError, StepSettings, forward
+from core.localisation import Interval, detect, mean_average_precision
+from core.metrics import recognition_metrics
+from core.temporal_metrics import temporal_metrics
+from datasets.video_emotion import VideoBatch
+
+
+@dataclass
+class Predictions:
+    """What a model says of every video of a split (N of them), and what the annotation says."""
+
+    keys: list[tuple[str, str]]  # (label, id)
+    labels: np.ndarray  # (N,)
+    scores: np.ndarray  # (N, C) of the videos, before any softmax
+    temporal: np.ndarray  # (N, S, C) temporal emotion distribution, sums to 1 over S and C
+    truth: np.ndarray  # (N, S, C) the annotated course, or zeros
+    blocks: np.ndarray  # (N, S, 2) seconds
+    courses: list[tuple]  # annotated segments: start, end, label, intensity
+    loss: float  # mean over the videos
+    left_out: list[str]  # one line per video that could not be read
+
+
+def temporal_emotion_distribution_of(segment_scores: Tensor) -> Tensor:
+    """Softmax of segment scores (B, S, C) over all S x C entries of a video."""
+    return segment_scores.flatten(1).softmax(dim=1).reshape(segment_scores.shape)
+
+
+@torch.no_grad()
+def predict_split(
+    model: nn.Module, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
+) -> Predictions:
+    """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError."""
+    model.eval()
+    found: dict[str, list[Any]] = defaultdict(list)
+    left_out: list[str] = []
+    loss = 0.0
+    for batch in tqdm(loader, total=n_batches, desc=name, unit="batch", leave=False, dynamic_ncols=True):
+        left_out += batch.skipped
+        if not len(batch):
+            continue
+        output, losses = forward(model, batch.to(settings.device), settings)
+        loss += losses["loss"].item() * len(batch)
+        found["keys"] += batch.keys
+        found["courses"] += batch.courses
+        found["labels"].append(batch.labels)
+        found["truth"].append(batch.truth)
+        found["blocks"].append(batch.blocks)
+        found["scores"].append(output.video_scores)
+        found["temporal"].append(temporal_emotion_distribution_of(output.segment_scores))
+    if not found["keys"]:
+        raise EmptySplitError(name, left_out)
+    arrays = {
+        key: torch.cat(found[key]).cpu().numpy() for key in ("labels", "scores", "temporal", "truth", "blocks")
+    }
+    return Predictions(
+        keys=found["keys"], courses=found["courses"], loss=loss / len(found["keys"]), left_out=left_out, **arrays
+    )
+
+
+def all_metrics(predictions: Predictions, classes: tuple[str, ...], polarity: tuple[int, ...]) -> dict[str, object]:
+    """Recognition metrics, `loss`, `left_out` and, where courses are annotated, `temporal` with localisation."""
+    metrics = recognition_metrics(predictions.scores.argmax(axis=1), predictions.labels, classes, polarity)
+    metrics |= {"loss": predictions.loss, "left_out": len(predictions.left_out)}
+    temporal = temporal_metrics(predictions.truth, predictions.temporal)
+    if temporal:
+        metrics["temporal"] = temporal | localisation_metrics(predictions, classes)
+    return metrics
+
+
+def localisation_metrics(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, float]:
+    """Mean average precision over the videos that carry a course."""
+    index = {name: i for i, name in enumerate(classes)}
+    annotated = [
+        Interval(video, index[segment.label], segment.start, segment.end)
+        for video, course in enumerate(predictions.courses)
+        for segment in course
+    ]
+    detections = [
+        interval
+        for video in sorted({interval.video for interval in annotated})
+        for interval in detect(predictions.temporal[video], predictions.blocks[video], video)
+    ]
+    return mean_average_precision(detections, annotated)

@@ -1,0 +1,240 @@
+"""The annotation file: which videos there are, their class, their subset and, where known, their emotional course.
+
+    {"labels": [...], "polarity": [-1 | 0 | 1, ...],
+     "database": {ID: {"subset": "training" | "validation",
+                       "annotations": {"label": ..., "segments": [{"start", "end", "label", "intensity"}]}}}}
+
+`polarity`, `segments` and `intensity` (default 1) are optional. A video is known by (label, id), because VideoEmotion-8
+has one id in two classes; such a database key is written `label/id`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from datasets.benchmarks import BENCHMARKS, Benchmark
+from datasets.errors import DataError
+
+SUBSETS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class AnnotatedSegment:
+    """An emotion between two instants in seconds, of intensity 0..1."""
+
+    start: float
+    end: float
+    label: str
+    intensity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the dataset; (label, id) is its key."""
+
+    id: str
+    label: str
+    subset: str
+    segments: tuple[AnnotatedSegment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A checked annotation file."""
+
+    labels: tuple[str, ...]
+    videos: tuple[Video, ...]
+    polarity: tuple[int, ...] | None = None
+
+    def subset(self, name: str) -> tuple[Video, ...]:
+        """The videos of "training" or "validation", in the file's order; maybe none."""
+        if name not in SUBSETS:
+            raise ValueError(f"subset is one of {SUBSETS}, not {name!r}")
+        return tuple(video for video in self.videos if video.subset == name)
+
+
+def read_annotation(path: Path | str) -> Annotation:
+    """Reads and checks an annotation file. Raises DataError naming the file and the first entry that is wrong."""
+    try:
+        return _parse(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; tools/make_annotations.py makes an annotation file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    except _Fault as fault:
+        raise DataError(f"{path}: {fault}; correct it or make it anew with tools/make_annotations.py") from fault
+
+
+def write_annotation(path: Path | str, annotation: Annotation) -> None:
+    """Writes atomically what read_annotation reads back as the same annotation. Raises DataError if it would not."""
+    path = Path(path)
+    classes_of_id = Counter(video.id for video in annotation.videos)
+    # Pieces of text rather than a dict, in which a repeated video would vanish before the check sees it.
+    entries = ",\n".join(
+        f"{_dump(f'{video.label}/{video.id}' if classes_of_id[video.id] > 1 else video.id)}: {_dump(_entry(video))}"
+        for video in annotation.videos
+    )
+    polarity = "" if annotation.polarity is None else f'"polarity": {_dump(list(annotation.polarity))},\n'
+    text = f'{{"labels": {_dump(list(annotation.labels))},\n{polarity}"database": {{\n{entries}\n}}}}\n'
+    try:
+        _parse(text)
+    except _Fault as fault:
+        raise DataError(f"{path}: not written, {fault}") from fault
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written, {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def benchmark_of(annotation: Annotation, key: str) -> Benchmark:
+    """The benchmark `key` with its classes spelt as in the annotation (the folders on disk are), in its own order.
+
+    `custom` takes labels and polarity from the annotation. Raises DataError if labels and benchmark do not agree.
+    """
+    if key == "custom":
+        if annotation.polarity is None:
+            raise DataError('benchmark custom: the annotation has no "polarity"; add a list of -1, 0 or 1 per label')
+        return Benchmark("custom", "custom", annotation.labels, annotation.polarity)
+    if key not in BENCHMARKS:
+        raise DataError(f"benchmark {key!r} is unknown; choose one of {', '.join(BENCHMARKS)}, custom")
+    benchmark = BENCHMARKS[key]
+    spelling = {label.casefold(): label for label in annotation.labels}
+    wanted = [name.casefold() for name in benchmark.classes]
+    if sorted(wanted) != sorted(label.casefold() for label in annotation.labels):
+        unknown = [label for label in annotation.labels if label.casefold() not in wanted]
+        missing = [name for name in benchmark.classes if name.casefold() not in spelling]
+        fitting = [other.key for other in BENCHMARKS.values() if {c.casefold() for c in other.classes} == set(spelling)]
+        raise DataError(
+            f"the annotation's labels are not those of {benchmark.name} ({key}):"
+            f" unknown {', '.join(unknown) or 'none'}; missing {', '.join(missing) or 'none'};"
+            f" use {' or '.join(fitting) or 'custom'}, or correct the labels"
+        )
+    if annotation.polarity is not None:
+        given = dict(zip(annotation.labels, annotation.polarity, strict=True))
+        for name, sign in zip(wanted, benchmark.polarity, strict=True):
+            if given[spelling[name]] != sign:
+                raise DataError(
+                    f"the annotation gives {spelling[name]} polarity {given[spelling[name]]}, {benchmark.name}"
+                    f' has {sign}; remove "polarity" from the annotation or use custom'
+                )
+    return Benchmark(benchmark.key, benchmark.name, tuple(spelling[name] for name in wanted), benchmark.polarity)
+
+
+class _Fault(ValueError):
+    """What is wrong in the text, before the file's name is put to it."""
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that still has its repeated keys."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _parse(text: str) -> Annotation:
+    try:
+        document = json.loads(text, object_pairs_hook=_Object, parse_constant=_refuse_constant)
+    except _Fault:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise _Fault("empty file" if not text.strip() else f"not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise _Fault("not a JSON object")
+    labels = document.get("labels")
+    if not isinstance(labels, list) or not labels:
+        raise _Fault('"labels" is missing or not a list of names')
+    for label in labels:
+        _check_component(label, "label")
+    if len(set(labels)) < len(labels):
+        raise _Fault(f'"labels" repeats {Counter(labels).most_common(1)[0][0]!r}')
+    polarity = document.get("polarity")
+    if polarity is not None and (
+        not isinstance(polarity, list) or len(polarity) != len(labels) or any(_not_sign(sign) for sign in polarity)
+    ):
+        raise _Fault(f'"polarity" is not a list of {len(labels)} numbers -1, 0 or 1, one per label')
+    database = document.get("database")
+    if not isinstance(database, _Object):
+        raise _Fault('"database" is missing or not an object')
+    videos = tuple(_video(key, entry, labels) for key, entry in database.pairs)
+    repeated = [pair for pair, count in Counter((video.label, video.id) for video in videos).items() if count > 1]
+    if repeated:
+        raise _Fault(f"video {'/'.join(repeated[0])!r} is listed more than once")
+    return Annotation(tuple(labels), videos, None if polarity is None else tuple(polarity))
+
+
+def _video(key: str, entry: Any, labels: list[str]) -> Video:
+    where = f"video {key!r}"
+    if not isinstance(entry, dict):
+        raise _Fault(f"{where} is not an object")
+    if entry.get("subset") not in SUBSETS:
+        raise _Fault(f'{where}: "subset" is {entry.get("subset")!r}, neither "training" nor "validation"')
+    annotations = entry.get("annotations")
+    if not isinstance(annotations, dict) or "label" not in annotations:
+        raise _Fault(f'{where}: "annotations" with a "label" is missing')
+    label = annotations["label"]
+    if label not in labels:
+        raise _Fault(f'{where}: label {label!r} is not in "labels"')
+    prefix, slash, id = key.rpartition("/")
+    if slash and prefix != label:
+        raise _Fault(f"{where}: the part before the slash is not the video's label {label!r}")
+    _check_component(id, "video id")
+    segments = annotations.get("segments", [])
+    if not isinstance(segments, list):
+        raise _Fault(f'{where}: "segments" is not a list')
+    checked = tuple(_segment(f"{where}, segment {number}", raw, labels) for number, raw in enumerate(segments, 1))
+    return Video(id, label, entry["subset"], checked)
+
+
+def _segment(where: str, raw: Any, labels: list[str]) -> AnnotatedSegment:
+    if not isinstance(raw, dict) or not {"start", "end", "label"} <= raw.keys():
+        raise _Fault(f'{where}: not an object with "start", "end" and "label"')
+    start, end, label, intensity = raw["start"], raw["end"], raw["label"], raw.get("intensity", 1.0)
+    if _not_number(start) or _not_number(end) or not 0 <= start < end <= 1e9:
+        raise _Fault(f"{where}: start {start!r} and end {end!r} are not seconds with 0 <= start < end")
+    if label not in labels:
+        raise _Fault(f'{where}: label {label!r} is not in "labels"')
+    if _not_number(intensity) or not 0 <= intensity <= 1:
+        raise _Fault(f"{where}: intensity {intensity!r} is not a number from 0 to 1")
+    return AnnotatedSegment(float(start), float(end), label, float(intensity))
+
+
+def _check_component(text: Any, what: str) -> None:
+    """Labels and ids become folders and files, so each has to be one component of a path."""
+    if not isinstance(text, str):
+        raise _Fault(f"{what} {text!r} is not a string")
+    unusable = any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text)
+    if text in ("", ".", "..") or unusable:
+        raise _Fault(f"{what} {text!r} cannot be a file name")
+
+
+def _not_number(value: Any) -> bool:
+    return isinstance(value, bool) or not isinstance(value, (int, float))
+
+
+def _not_sign(value: Any) -> bool:
+    return isinstance(value, bool) or not isinstance(value, int) or value not in (-1, 0, 1)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Fault(f"{name} is not a number")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _entry(video: Video) -> dict[str, Any]:
+    segments = {"segments": [asdict(segment) for segment in video.segments]} if video.segments else {}
+    return {"subset": video.subset, "annotations": {"label": video.label, **segments}}

@@ -1,0 +1,91 @@
+"""The sound of a video, <audio_path>/<label>/<id>.mp3, and its log-mel spectrogram.
+
+The spectrogram is the one that AST (Gong et al., 2021) is trained on: Kaldi filter bank of mono 16 kHz sound, 128 bins,
+25 ms Hanning window every 10 ms, mean of the waveform removed, no dither.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.compliance.kaldi import fbank
+from torchaudio.transforms import Resample
+
+from datasets.errors import bad_file
+
+SAMPLE_RATE = 16_000
+MEL_BINS = 128
+FRAME_SHIFT = 0.010
+FRAME_LENGTH = 0.025
+
+
+def audio_file(audio_path: Path | str, label: str, id: str) -> Path:
+    """Where the sound of a video lies."""
+    return Path(audio_path) / label / f"{id}.mp3"
+
+
+def read_sound(path: Path | str) -> np.ndarray:
+    """The whole file as float32 (n,), mono (mean of the channels) at 16 kHz.
+
+    Raises DataError if the file is missing, corrupt, cut off or shorter than one window of the spectrogram.
+    """
+    if not Path(path).is_file():
+        raise bad_file(path, "No such file")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            rate, stated = file.samplerate, file.frames
+            sound = file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise bad_file(path, "cannot be decoded") from error
+    if len(sound) < FRAME_LENGTH * rate:
+        raise bad_file(path, f"holds {len(sound) / rate:.3f} s of sound")
+    if len(sound) < stated - rate / 2:
+        raise bad_file(path, f"is cut off: {len(sound) / rate:.1f} s of {stated / rate:.1f} s can be decoded")
+    # Adding columns is twenty times faster than numpy's mean over an axis of two.
+    mono = sum(sound.T) / sound.shape[1]
+    if not np.isfinite(mono).all():
+        raise bad_file(path, "holds samples that are not numbers")
+    return mono if rate == SAMPLE_RATE else _resampler(rate)(torch.from_numpy(mono)).numpy()
+
+
+def log_mel(waveform: np.ndarray | Tensor) -> Tensor:
+    """Log-mel spectrogram, float32 (frames, 128), of a waveform (n,) at 16 kHz; one frame per 10 ms, not normalised."""
+    waveform = torch.as_tensor(waveform)
+    return fbank(
+        (waveform - waveform.mean()).unsqueeze(0),
+        htk_compat=True,
+        sample_frequency=SAMPLE_RATE,
+        use_energy=False,
+        window_type="hanning",
+        num_mel_bins=MEL_BINS,
+        dither=0.0,
+        frame_shift=FRAME_SHIFT * 1000,
+        frame_length=FRAME_LENGTH * 1000,
+    )
+
+
+def cut_second(spectrogram: Tensor, centre: float, n_frames: int) -> Tensor:
+    """The `n_frames` frames of a spectrogram (n, 128) around the instant `centre` in seconds, as (n_frames, 128).
+
+    Towards an end of the sound the window is shifted until it lies inside. Sound shorter than the window is repeated
+    from its start.
+    """
+    length = len(spectrogram)
+    if length < n_frames:
+        return spectrogram[torch.arange(n_frames) % length]
+    span = (n_frames - 1) * FRAME_SHIFT + FRAME_LENGTH
+    start = math.floor((centre - span / 2) / FRAME_SHIFT + 0.5)
+    start = min(max(start, 0), length - n_frames)
+    return spectrogram[start : start + n_frames]
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int) -> Resample:
+    # Its filter takes as long to compute as to apply.
+    return Resample(rate, SAMPLE_RATE)

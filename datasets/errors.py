@@ -1,0 +1,19 @@
+"""The one exception of datasets/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A file or an annotation cannot be used. One line: which file, what is wrong, what to do."""
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader re-raises a worker's exception with the whole traceback as its message; the last line is ours.
+        last_line = (message.strip().splitlines() or [""])[-1]
+        super().__init__(last_line.removeprefix(f"{__name__}.DataError: "))
+
+
+def bad_file(path: Path | str, fault: str) -> DataError:
+    """The error for a media file of the dataset, to be raised by the caller."""
+    return DataError(f"{path}: {fault}; `python tools/check_dataset.py` lists every such file")

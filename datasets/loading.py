@@ -1,0 +1,48 @@
+"""From an annotated split to batches: the held-out part, the order of an epoch, the reading processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from datasets.annotations import Video
+from datasets.video_emotion import EpochSampler, VideoEmotionDataset, collate
+
+
+def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
+    """Part for training and part for choosing an epoch, the same share of every class.
+
+    A class of n videos gives round(n * fraction), but keeps one for training. The draw depends on `seed` alone.
+    """
+    by_label: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        by_label[video.label].append(video)
+    rng = np.random.default_rng(seed)
+    held: set[tuple[str, str]] = set()
+    for label in sorted(by_label):
+        members = sorted(by_label[label], key=lambda video: video.id)
+        count = min(round(len(members) * fraction), len(members) - 1)
+        held |= {(label, members[i].id) for i in rng.permutation(len(members))[:count]}
+    return (
+        [video for video in videos if (video.label, video.id) not in held],
+        [video for video in videos if (video.label, video.id) in held],
+    )
+
+
+def make_loader(
+    dataset: VideoEmotionDataset, *, batch_size: int, n_threads: int, shuffle: bool, seed: int
+) -> DataLoader:
+    """Batches of every video once. With `shuffle`, call `loader.sampler.set_epoch(e)` before epoch e."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(dataset), seed, shuffle),
+        num_workers=n_threads,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=n_threads > 0,
+    )

@@ -1,0 +1,240 @@
+"""Videos on disk -> VideoBatch, the only type that the rest of the project sees.
+
+S equal blocks cover a video. Each gives one clip of T frames, the second of sound centred on that clip, and the words
+of all subtitles that overlap the block. Training draws the clip's place in its block and augments; evaluation takes the
+middle and is deterministic.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from datasets.annotations import AnnotatedSegment, Video
+from datasets.audio import MEL_BINS, SAMPLE_RATE, audio_file, cut_second, log_mel, read_sound
+from datasets.benchmarks import Benchmark
+from datasets.errors import DataError, bad_file
+from datasets.frames import frame_file, frame_folder, read_clip, read_fps, read_n_frames
+from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
+from datasets.subtitles import read_subtitles, subtitle_file, text_between
+from datasets.tokens import encode_texts
+from datasets.transforms import FrameTransform, mask_spectrogram
+
+log = logging.getLogger(__name__)
+
+Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class VideoBatch:
+    """B videos of S segments: T frames, F frames of spectrogram, L word pieces per segment; C emotions."""
+
+    frames: Tensor  # uint8 (B, S, 3, T, H, W) RGB
+    fbank: Tensor  # float32 (B, S, F, 128) log-mel, not normalised
+    token_ids: Tensor  # int64 (B, S, L) word pieces of the block's subtitles: [CLS] ... [SEP] [PAD] ...
+    token_mask: Tensor  # bool (B, S, L), True = not padding
+    labels: Tensor  # int64 (B,)
+    blocks: Tensor  # float32 (B, S, 2) start and end in seconds
+    truth: Tensor  # float32 (B, S, C) annotated distribution, sums to 1; zeros without annotated segments
+    keys: list[tuple[str, str]]  # (label, id)
+    courses: list[tuple[AnnotatedSegment, ...]]
+    skipped: list[str]  # one line per video that could not be read
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> VideoBatch:
+        """The batch with its tensors on `device`."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> VideoBatch:
+        """The batch with its tensors in page-locked memory."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> VideoBatch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
+
+
+def collate(samples: Sequence[VideoBatch]) -> VideoBatch:
+    """One batch of several; those of no video add only their line to `skipped`."""
+
+    def joined(name: str) -> Tensor | list:
+        values = [getattr(sample, name) for sample in samples]
+        return torch.cat(values) if isinstance(values[0], Tensor) else [item for value in values for item in value]
+
+    return VideoBatch(**{field.name: joined(field.name) for field in fields(VideoBatch)})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of frames, sound and subtitles, each with one folder per class."""
+
+    video_path: Path
+    audio_path: Path
+    srt_path: Path
+
+
+class VideoEmotionDataset(Dataset[VideoBatch]):
+    """Videos of one subset; every item is a VideoBatch of one video.
+
+    videos: those to read; their labels are classes of `benchmark`.
+    n_segments, snippet_duration, sample_size: S, T and the side of the frames in pixels.
+    audio_frames: F, spectrogram frames of 10 ms per segment.
+    max_tokens: L, with [CLS] and [SEP].
+    training: random clips, crops and augmentation, drawn from (seed, epoch, index) alone.
+    skip_bad: leave out videos that cannot be read, listed in `left_out` and in `VideoBatch.skipped`.
+    tokenizer: S texts -> ids int64 and mask bool (S, L); None for BERT's word pieces.
+
+    Raises DataError, unless skip_bad, naming the first file that is missing or empty and how many videos lack one.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        benchmark: Benchmark,
+        layout: Layout,
+        *,
+        n_segments: int,
+        snippet_duration: int,
+        sample_size: int,
+        audio_frames: int = 100,
+        max_tokens: int = 32,
+        training: bool,
+        seed: int = 0,
+        min_crop_scale: float = 0.5,
+        skip_bad: bool = False,
+        tokenizer: Tokenize | None = None,
+    ) -> None:
+        self.benchmark = benchmark
+        self.layout = layout
+        self.n_segments = n_segments
+        self.snippet_duration = snippet_duration
+        self.audio_frames = audio_frames
+        self.max_tokens = max_tokens
+        self.training = training
+        self.seed = seed
+        self.skip_bad = skip_bad
+        self.transform = FrameTransform(sample_size, min_crop_scale)
+        self.tokenizer = tokenizer or partial(encode_texts, max_tokens=max_tokens)
+        self.tokenizer([""])  # loads the vocabulary once, before the workers are forked
+        faults = {video: fault for video in videos if (fault := _missing(video, layout)) is not None}
+        self.left_out = list(faults.values())
+        if faults and not skip_bad:
+            raise DataError(f"{len(faults)} of {len(videos)} videos cannot be read; the first: {self.left_out[0]}")
+        self.videos = [video for video in videos if video not in faults]
+        self._wordless = {v for v in self.videos if not subtitle_file(layout.srt_path, v.label, v.id).is_file()}
+        if self._wordless:
+            count = len(self._wordless), len(self.videos), layout.srt_path
+            log.warning("%d of %d videos have no subtitle file in %s and are read as without words", *count)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> VideoBatch:
+        """The video `index` as `epoch` shows it; key is (epoch, index), or an index for epoch 0.
+
+        Raises DataError for a corrupt file, or with `skip_bad` gives a batch of no video that says so.
+        """
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
+        try:
+            return self._read(self.videos[index], rng)
+        except DataError as error:
+            if not self.skip_bad:
+                raise
+            return self._nothing(str(error))
+
+    def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
+        folder = frame_folder(self.layout.video_path, video.label, video.id)
+        n_frames = read_n_frames(folder)
+        sound = read_sound(audio_file(self.layout.audio_path, video.label, video.id))
+        # Frames of unknown rate are taken to span the sound.
+        fps = read_fps(folder) or n_frames * SAMPLE_RATE / len(sound)
+
+        indices = clip_frames(n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
+        distinct, place = np.unique(indices, return_inverse=True)
+        frames = self.transform(read_clip(folder, distinct), rng)  # (3, distinct, H, W)
+        clips = torch.from_numpy(frames[:, place.reshape(indices.shape)]).transpose(0, 1)  # (S, 3, T, H, W)
+
+        spectrogram = log_mel(sound)
+        seconds = [cut_second(spectrogram, centre, self.audio_frames) for centre in clip_centres(indices, fps)]
+        fbank = torch.stack(seconds)
+        if rng is not None:
+            fbank = mask_spectrogram(fbank, rng)
+
+        bounds = blocks(n_frames / fps, self.n_segments)
+        subtitles = []
+        if video not in self._wordless:
+            subtitles = read_subtitles(subtitle_file(self.layout.srt_path, video.label, video.id))
+        token_ids, token_mask = self.tokenizer([text_between(subtitles, start, end) for start, end in bounds])
+
+        classes = self.benchmark.classes
+        return VideoBatch(
+            frames=clips[None],
+            fbank=fbank[None],
+            token_ids=token_ids[None],
+            token_mask=token_mask[None],
+            labels=torch.tensor([classes.index(video.label)]),
+            blocks=torch.from_numpy(bounds).float()[None],
+            truth=torch.from_numpy(course_distribution(video.segments, bounds, classes))[None],
+            keys=[(video.label, video.id)],
+            courses=[video.segments],
+            skipped=[],
+        )
+
+    def _nothing(self, line: str) -> VideoBatch:
+        segments, size = self.n_segments, self.transform.size
+        return VideoBatch(
+            frames=torch.empty((0, segments, 3, self.snippet_duration, size, size), dtype=torch.uint8),
+            fbank=torch.empty((0, segments, self.audio_frames, MEL_BINS)),
+            token_ids=torch.empty((0, segments, self.max_tokens), dtype=torch.int64),
+            token_mask=torch.empty((0, segments, self.max_tokens), dtype=torch.bool),
+            labels=torch.empty(0, dtype=torch.int64),
+            blocks=torch.empty((0, segments, 2)),
+            truth=torch.empty((0, segments, len(self.benchmark.classes))),
+            keys=[],
+            courses=[],
+            skipped=[line],
+        )
+
+
+def _missing(video: Video, layout: Layout) -> str | None:
+    """What of a video is not there or empty, without opening anything; None if nothing."""
+    folder = frame_folder(layout.video_path, video.label, video.id)
+    for path in (folder / "n_frames", frame_file(folder, 0), audio_file(layout.audio_path, video.label, video.id)):
+        try:
+            if path.stat().st_size == 0:
+                return str(bad_file(path, "is empty"))
+        except OSError as error:
+            return str(bad_file(path, error.strerror or str(error)))
+    return None
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Keys (epoch, index) of `n` videos, in an order that depends on (seed, epoch) alone, or in theirs."""
+
+    def __init__(self, n: int, seed: int = 0, shuffle: bool = True) -> None:
+        self.n = n
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n) if self.shuffle else range(self.n)
+        return ((self.epoch, int(index)) for index in order)

@@ -1,0 +1,45 @@
+"""From sizes to a model: the one place where the encoders and their fusion are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from models.ast import AudioSpectrogramTransformer
+from models.mbt import MBT
+from models.vit import VideoViT
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Everything that decides a parameter's shape. Defaults are the published sizes."""
+
+    n_classes: int
+    sample_size: int = 112  # pixels
+    snippet_duration: int = 16  # frames of a clip
+    audio_frames: int = 100  # of 10 ms
+    patch_size: int = 16  # pixels
+    audio_stride: int = 10  # mel bins and spectrogram frames
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    fusion_depth: int = 4
+    n_bottleneck: int = 32
+    temporal_pool: str = "max"
+
+
+def build_model(sizes: ModelSizes) -> MBT:
+    """Encoders, fusion and heads of these sizes with random weights. Raises ValueError where sizes contradict."""
+    width = {"embed_dim": sizes.embed_dim, "depth": sizes.depth, "num_heads": sizes.num_heads}
+    if sizes.embed_dim % sizes.num_heads:
+        raise ValueError(f"embed_dim {sizes.embed_dim} is not a multiple of num_heads {sizes.num_heads}")
+    visual = VideoViT(sizes.sample_size, sizes.snippet_duration, sizes.patch_size, **width)
+    audio = AudioSpectrogramTransformer(sizes.audio_frames, stride=sizes.audio_stride, **width)
+    return MBT(visual, audio, sizes.n_classes, sizes.fusion_depth, sizes.n_bottleneck, sizes.temporal_pool)
+
+
+def count_parameters(module: nn.Module) -> dict[str, int]:
+    """Parameters of each part: the module's children by name, its own parameters by theirs."""
+    parts = {name: sum(p.numel() for p in child.parameters()) for name, child in module.named_children()}
+    return parts | {name: p.numel() for name, p in module.named_parameters(recurse=False)}

@@ -1,0 +1,180 @@
+"""Every flag, grouped, with its help, unit and default. A preset is a set of defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Plain data. `base` is the published configuration; `demo` trains in minutes on two CPU cores.
+PRESETS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "demo": {
+        "root_path": Path("data/demo"),
+        "seq_len": 8,
+        "val_len": 8,
+        "snippet_duration": 8,
+        "sample_size": 48,
+        "min_crop_scale": 0.7,
+        "embed_dim": 128,
+        "depth": 4,
+        "num_heads": 4,
+        "fusion_depth": 2,
+        "n_bottleneck": 4,
+        "audio_stride": 16,
+        "n_epochs": 16,
+        "batch_size": 8,
+        "accu_step": 1,
+        "learning_rate": 1e-3,
+        "warmup_epochs": 2.0,
+        "ema_decay": 0.99,
+    },
+}
+
+# Flags that may differ from a stored run without making it another one.
+MACHINE_FLAGS = frozenset(
+    {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
+    | {"device", "save_every"}
+)
+
+
+class UsageError(ValueError):
+    """Flags that contradict each other or a stored run."""
+
+
+def _number(kind: type[int] | type[float], wanted: str, holds: Callable[[float], bool]) -> Callable[[str], Any]:
+    """An argparse type: a number of this kind for which `holds`."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return convert
+
+
+_POSITIVE = _number(int, "a whole number above 0", lambda value: value > 0)
+_COUNT = _number(int, "a whole number, 0 or more", lambda value: value >= 0)
+_SHARE = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+_ABOVE_ZERO = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
+_NOT_NEGATIVE = _number(float, "a number, 0 or more", lambda value: 0 <= value < float("inf"))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, not after a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see python {self.prog} --help\n")
+
+
+def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
+    """The parser, with `defaults` (of a preset or a stored run) in place of its own."""
+    parser = _Parser(
+        prog="main.py",
+        description="Train MART, or evaluate a checkpoint with --eval.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+
+    group = parser.add_argument_group("what to do")
+    group.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="set of defaults for all other flags")
+    group.add_argument("--eval", action="store_true", help="evaluate --checkpoint on the test split")
+    group.add_argument("--checkpoint", type=Path, help="file that a training run wrote, for --eval")
+    group.add_argument("--json", type=Path, help="with --eval: write the metrics here as JSON, 0..1")
+    group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
+    group.add_argument("--overwrite", action="store_true", help="replace an existing experiment of this name")
+    group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
+
+    group = parser.add_argument_group("data", "relative paths of the parts are taken from --root_path")
+    group.add_argument("--dataset", default="ve8", help="ve8, ek6, perr, iemocap, affwild2, or custom: the classes and "
+                       "their polarity stand in the annotation file")
+    group.add_argument("--root_path", type=Path, help="folder of the dataset")
+    group.add_argument("--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg")
+    group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
+    group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
+    group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
+    group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
+    group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
+
+    group = parser.add_argument_group("sampling of a video")
+    group.add_argument("--seq_len", type=_POSITIVE, default=12, help="segments of a video in training")
+    group.add_argument("--val_len", type=_POSITIVE, default=16, help="segments of a video in evaluation")
+    group.add_argument("--snippet_duration", type=_POSITIVE, default=16, help="frames of a segment's clip")
+    group.add_argument("--sample_size", type=_POSITIVE, default=112, help="side of a frame, pixels")
+    group.add_argument("--audio_frames", type=_POSITIVE, default=100, help="sound of a segment, frames of 10 ms")
+    group.add_argument("--max_tokens", type=_POSITIVE, default=32, help="word pieces of a segment's subtitles")
+    group.add_argument("--min_crop_scale", type=_SHARE, default=0.5, help="smallest training crop, share of a side")
+
+    group = parser.add_argument_group("sizes of the model")
+    group.add_argument("--embed_dim", type=_POSITIVE, default=768, help="width of the encoders")
+    group.add_argument("--depth", type=_POSITIVE, default=12, help="layers of each encoder")
+    group.add_argument("--num_heads", type=_POSITIVE, default=12, help="attention heads")
+    group.add_argument("--fusion_depth", type=_POSITIVE, default=4, help="last layers, joined by the bottleneck")
+    group.add_argument("--n_bottleneck", type=_POSITIVE, default=32, help="bottleneck tokens")
+    group.add_argument("--patch_size", type=_POSITIVE, default=16, help="side of a visual patch, pixels")
+    group.add_argument("--audio_stride", type=_POSITIVE, default=10, help="step of the sound's 16x16 patches")
+    group.add_argument("--temporal_pool", choices=("max", "mean"), default="max", help="segments to video")
+
+    group = parser.add_argument_group("training")
+    group.add_argument("--n_epochs", type=_POSITIVE, default=150, help="passes over the training split")
+    group.add_argument("--batch_size", type=_POSITIVE, default=4, help="videos at once on the device")
+    group.add_argument("--accu_step", type=_POSITIVE, default=9, help="batches of one optimiser step")
+    group.add_argument("--learning_rate", type=_ABOVE_ZERO, default=2e-4, help="peak of the schedule")
+    group.add_argument("--weight_decay", type=_NOT_NEGATIVE, default=0.04, help="of AdamW")
+    group.add_argument("--warmup_epochs", type=_NOT_NEGATIVE, default=5.0, help="epochs of linear warm-up")
+    group.add_argument("--lambda_0", type=_NOT_NEGATIVE, default=0.5, help="extra weight of a wrong sentiment")
+    group.add_argument("--clip_grad", type=_NOT_NEGATIVE, default=1.0, help="largest gradient norm, 0 = no limit")
+    group.add_argument("--ema_decay", type=_SHARE, default=0.999, help="of the averaged weights that are evaluated")
+    group.add_argument("--val_fraction", type=_SHARE, default=0.0, help="share of the training split that is held out "
+                       "to choose the best epoch; the test split is never looked at for it")
+    group.add_argument("--patience", type=_COUNT, default=0, help="with --val_fraction: stop after so many epochs "
+                       "without a better one, 0 = never")
+    group.add_argument("--seed", type=_COUNT, default=0, help="of weights, order and augmentation")
+
+    group = parser.add_argument_group("machine and results")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:i")
+    group.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of matrix products")
+    group.add_argument("--result_path", type=Path, default=Path("results"), help="folder of all experiments")
+    group.add_argument("--expr_name", default="", help="name of the experiment; default <preset>-<date>-<time>")
+    group.add_argument("--save_every", type=_POSITIVE, default=1, help="epochs between checkpoints")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -> argparse.Namespace:
+    """Flags of the command line over those of a stored run, or else over those of the preset."""
+    chooser = _Parser(prog="main.py", add_help=False, allow_abbrev=False)
+    chooser.add_argument("--preset", choices=sorted(PRESETS), default="demo")
+    preset = chooser.parse_known_args(argv)[0].preset
+    return build_parser(PRESETS[preset] if stored is None else from_stored(stored)).parse_args(argv)
+
+
+def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
+    """Flags as plain values for a JSON file or a checkpoint."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())}
+
+
+def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
+    """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
+    known = vars(build_parser({}).parse_args([]))
+    forget = {"eval", "checkpoint", "json", "resume", "overwrite", "debug"}
+    paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path"}
+    return {
+        name: Path(value) if name in paths and value is not None else value
+        for name, value in stored.items()
+        if name in known and name not in forget
+    }
+
+
+def check_same_run(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
+    """A continued run keeps what decides its weights. Raises UsageError naming the flags that differ."""
+    before, now = from_stored(stored), vars(flags)
+    changed = [f"--{name} {now[name]} (was {before[name]})" for name in before if before[name] != now[name]
+               and name not in MACHINE_FLAGS]
+    if changed:
+        raise UsageError(f"--resume continues the same run, but {', '.join(changed)}: leave out or start another")

@@ -1,0 +1,151 @@
+"""Training and evaluation on batches of noise: it learns, accumulates exactly and stops when it must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from timm.utils import ModelEmaV3
+
+from core.engine import EmptySplitError, NonFiniteLossError, StepSettings, TrainState, train_one_epoch
+from core.evaluation import all_metrics, predict_split
+from core.optimizer import build_optimizer, build_schedule
+from datasets.annotations import AnnotatedSegment
+from datasets.benchmarks import BENCHMARKS
+from datasets.video_emotion import VideoBatch
+from models.build import build_model
+from tests import tiny
+
+VE8 = BENCHMARKS["ve8"]
+
+
+def settings(**changes: object) -> StepSettings:
+    defaults = {"device": torch.device("cpu"), "precision": torch.float32, "polarity": torch.tensor(VE8.polarity)}
+    return StepSettings(**(defaults | changes))
+
+
+def new_state(learning_rate: float = 1e-3, total_steps: int = 100) -> TrainState:
+    torch.manual_seed(0)
+    model = build_model(tiny.SIZES)
+    optimizer = build_optimizer(model, learning_rate, 0.0)
+    return TrainState(model, ModelEmaV3(model, decay=0.9, use_warmup=True), optimizer,
+                      build_schedule(optimizer, total_steps, 2))
+
+
+def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tuple[dict, list[str], list[dict]]:
+    steps: list[dict] = []
+    means, left_out = train_one_epoch(
+        state, batches, settings(**changes), n_batches=len(batches), on_step=lambda _, values: steps.append(values)
+    )
+    return means, left_out, steps
+
+
+def weights(state: TrainState) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in state.model.parameters()])
+
+
+def test_one_batch_is_learnt_by_heart() -> None:
+    state, data = new_state(3e-3, 80), [tiny.batch(8)]
+    first = epoch(state, data)[0]["loss"]
+    for _ in range(79):
+        last = epoch(state, data)[0]["loss"]
+    assert first > 3.5 and last < 0.01
+    scored = predict_split(state.ema.module, data, settings(), n_batches=1, name="test")
+    assert all_metrics(scored, VE8.classes, VE8.polarity)["acc_e"] == 1.0
+
+
+def test_accumulated_batches_are_one_batch() -> None:
+    whole, parts = new_state(), new_state()
+    for state in (whole, parts):  # Adam divides by the gradient's size, which turns rounding into whole steps
+        state.optimizer = torch.optim.SGD(state.model.parameters(), lr=0.1)
+        state.schedule = build_schedule(state.optimizer, 100, 0)
+    data = tiny.batch(8)
+    pieces = [_part(data, 0, 3), _part(data, 3, 6), _part(data, 6, 8)]
+    for _ in range(3):
+        epoch(whole, [data])
+        epoch(parts, pieces, accu_step=3)
+    assert whole.step == parts.step == 3
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-6)
+
+
+def _part(batch: VideoBatch, start: int, stop: int) -> VideoBatch:
+    tensors = ("frames", "fbank", "token_ids", "token_mask", "labels", "blocks", "truth", "keys", "courses")
+    return replace(batch, **{name: getattr(batch, name)[start:stop] for name in tensors})
+
+
+def test_an_incomplete_group_is_a_step_too() -> None:
+    state = new_state()
+    epoch(state, [tiny.batch(2, seed) for seed in range(3)], accu_step=2)
+    assert state.step == 2 and state.epoch == 1
+
+
+def test_gradients_are_clipped_and_reported_unclipped() -> None:
+    *_, steps = epoch(new_state(), [tiny.batch(4)], clip_grad=1e-9)
+    *_, unclipped = epoch(new_state(), [tiny.batch(4)], clip_grad=0.0)
+    assert steps[0]["gradient_norm"] == pytest.approx(unclipped[0]["gradient_norm"])
+    assert steps[0]["gradient_norm"] > 0.1
+
+
+def test_learning_rate_rises_then_falls_to_zero() -> None:
+    state = new_state(learning_rate=1e-3, total_steps=10)
+    rates = [values["learning_rate"] for _ in range(10) for values in epoch(state, [tiny.batch(2)])[2]]
+    assert rates[0] == 0 and rates[1] == pytest.approx(5e-4) and max(rates) == rates[2] == pytest.approx(1e-3)
+    assert rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_it_stops_before_a_step_that_is_not_a_number(where: str) -> None:
+    state = new_state()
+    before = weights(state)
+    data = tiny.batch(2, seed=7)
+    if where == "loss":
+        data.fbank[1] = float("nan")
+    else:
+        next(state.model.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NonFiniteLossError, match=rf"{where} is .*class/video 7\.0, class/video 7\.1"):
+        epoch(state, [data])
+    torch.testing.assert_close(weights(state), before, rtol=0, atol=0)
+
+
+def test_left_out_videos_are_reported_and_an_empty_batch_is_no_step() -> None:
+    state = new_state()
+    nothing = replace(tiny.batch(0), skipped=["a.mp3: broken"])
+    _, left_out, steps = epoch(state, [nothing, tiny.batch(2)])
+    assert left_out == ["a.mp3: broken"] and state.step == len(steps) == 1
+    with pytest.raises(EmptySplitError):
+        predict_split(state.model, [nothing], settings(), n_batches=1, name="test")
+
+
+def test_an_epoch_of_nothing_says_so() -> None:
+    with pytest.raises(EmptySplitError, match="not one"):
+        epoch(new_state(), [replace(tiny.batch(0), skipped=["a.mp3: broken"])])
+
+
+def test_bf16_and_float32_agree_roughly() -> None:
+    full = epoch(new_state(), [tiny.batch(4)])[0]["loss"]
+    half = epoch(new_state(), [tiny.batch(4)], precision=torch.bfloat16)[0]["loss"]
+    assert half == pytest.approx(full, rel=0.05) and half != full
+
+
+def test_evaluation_does_not_depend_on_the_batch_size() -> None:
+    model, data = new_state().model, tiny.batch(6)
+    together = predict_split(model, [data], settings(), n_batches=1, name="test")
+    apart = predict_split(model, [_part(data, i, i + 1) for i in range(6)], settings(), n_batches=6, name="test")
+    torch.testing.assert_close(torch.tensor(apart.scores), torch.tensor(together.scores), rtol=1e-4, atol=1e-5)
+    assert apart.keys == together.keys and apart.loss == pytest.approx(together.loss, rel=1e-5)
+    assert together.temporal.sum(axis=(1, 2)) == pytest.approx(1.0)
+
+
+def test_temporal_metrics_come_with_a_course() -> None:
+    data = tiny.batch(2)
+    model = new_state().model
+    plain = predict_split(model, [data], settings(), n_batches=1, name="test")
+    assert "temporal" not in all_metrics(plain, VE8.classes, VE8.polarity)
+    data.truth[0, 0, 4] = 1.0
+    data.courses[0] = (AnnotatedSegment(0.0, 2.0, "Joy"),)
+    measured = all_metrics(
+        predict_split(model, [data], settings(), n_batches=1, name="test"), VE8.classes, VE8.polarity
+    )["temporal"]
+    assert measured["kl"] == pytest.approx(measured["kl_degree"] + measured["kl_emotion"])
+    assert 0 <= measured["map"] <= 1 and "map@0.10" in measured

@@ -1,0 +1,82 @@
+"""Bottleneck fusion: what reaches what, pooling, heads, independence of the segments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.build import ModelSizes, build_model, count_parameters
+from models.mbt import MBT
+
+TINY = ModelSizes(
+    n_classes=3, sample_size=32, snippet_duration=4, audio_frames=50, audio_stride=16, embed_dim=24, depth=3,
+    num_heads=3, fusion_depth=2, n_bottleneck=2,
+)
+
+
+@pytest.fixture
+def model() -> MBT:
+    torch.manual_seed(0)
+    return build_model(TINY).eval()
+
+
+def media(n_videos: int = 2, n_segments: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randint(0, 256, (n_videos, n_segments, 3, 4, 32, 32), dtype=torch.uint8, generator=generator)
+    return frames, torch.randn(n_videos, n_segments, 50, 128, generator=generator) * 4 - 4
+
+
+def test_video_scores_are_the_heads_on_pooled_features(model: MBT) -> None:
+    output = model(*media())
+    visual = model.visual_head(output.visual_features.max(dim=1).values)
+    audio = model.audio_head(output.audio_features.max(dim=1).values)
+    torch.testing.assert_close(output.visual_scores, visual)
+    torch.testing.assert_close(output.video_scores, visual + audio)
+    segment = model.visual_head(output.visual_features) + model.audio_head(output.audio_features)
+    torch.testing.assert_close(output.segment_scores, segment)
+
+
+def test_mean_pooling_averages_segments(model: MBT) -> None:
+    model.temporal_pool = "mean"
+    output = model(*media())
+    torch.testing.assert_close(output.video_scores, output.segment_scores.mean(dim=1), rtol=1e-4, atol=1e-5)
+
+
+def test_segments_and_videos_do_not_see_each_other(model: MBT) -> None:
+    frames, fbank = media()
+    together = model(frames, fbank)
+    alone = model(frames[1:, 2:], fbank[1:, 2:])
+    torch.testing.assert_close(together.segment_scores[1:, 2:], alone.segment_scores, rtol=1e-4, atol=1e-5)
+
+
+def test_sound_reaches_the_picture_only_through_the_bottleneck(model: MBT) -> None:
+    frames, fbank = media()
+    heard = model(frames, fbank).visual_features
+    assert not torch.allclose(heard, model(frames, fbank + 3).visual_features, atol=1e-4)
+    deaf = build_model(ModelSizes(**{**TINY.__dict__, "n_bottleneck": 0})).eval()
+    torch.testing.assert_close(deaf(frames, fbank).visual_features, deaf(frames, fbank + 3).visual_features)
+
+
+def test_one_shared_layer_passes_nothing_on(model: MBT) -> None:
+    """The bottleneck is averaged after a layer, so the first shared layer alone cannot carry sound to the picture."""
+    shallow = build_model(ModelSizes(**{**TINY.__dict__, "fusion_depth": 1})).eval()
+    frames, fbank = media()
+    torch.testing.assert_close(shallow(frames, fbank).visual_features, shallow(frames, fbank + 3).visual_features)
+
+
+def test_every_parameter_is_trained(model: MBT) -> None:
+    output = model.train()(*media())
+    (output.visual_scores.square().sum() + output.audio_scores.square().sum()).backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert without == []
+
+
+def test_contradicting_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of num_heads"):
+        build_model(ModelSizes(3, embed_dim=25, num_heads=3))
+    with pytest.raises(ValueError, match="fusion_depth 4"):
+        build_model(ModelSizes(**{**TINY.__dict__, "fusion_depth": 4}))
+
+
+def test_parts_add_up_to_the_whole(model: MBT) -> None:
+    assert sum(count_parameters(model).values()) == sum(p.numel() for p in model.parameters())

@@ -1,0 +1,44 @@
+"""Sizes at which a whole run takes seconds, and batches made of nothing but numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from datasets.video_emotion import VideoBatch
+from models.build import ModelSizes
+
+FLAGS = {
+    "seq_len": 2, "val_len": 2, "snippet_duration": 4, "sample_size": 32, "audio_frames": 50, "audio_stride": 16,
+    "max_tokens": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "fusion_depth": 2, "n_bottleneck": 2,
+    "n_epochs": 2, "batch_size": 4, "warmup_epochs": 1, "n_threads": 0, "device": "cpu",
+}  # fmt: skip
+
+SIZES = ModelSizes(
+    n_classes=8, **{name: FLAGS[name] for name in ModelSizes.__dataclass_fields__ if name in FLAGS}
+)  # fmt: skip
+
+
+def arguments(**changes: object) -> list[str]:
+    """Command line of the tiny flags with `changes`; True stands for a flag without value, None leaves one out."""
+    words = []
+    for name, value in (FLAGS | changes).items():
+        if value is not None:
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
+
+
+def batch(n_videos: int, seed: int = 0, n_segments: int = 2) -> VideoBatch:
+    """Noise with labels 0, 1, 2, ... of eight classes."""
+    generator = torch.Generator().manual_seed(seed)
+    return VideoBatch(
+        frames=torch.randint(0, 256, (n_videos, n_segments, 3, 4, 32, 32), dtype=torch.uint8, generator=generator),
+        fbank=torch.randn(n_videos, n_segments, 50, 128, generator=generator) * 4 - 4,
+        token_ids=torch.zeros(n_videos, n_segments, 8, dtype=torch.int64),
+        token_mask=torch.ones(n_videos, n_segments, 8, dtype=torch.bool),
+        labels=torch.arange(n_videos) % 8,
+        blocks=torch.tensor([[2.0 * s, 2.0 * s + 2] for s in range(n_segments)]).repeat(n_videos, 1, 1),
+        truth=torch.zeros(n_videos, n_segments, 8),
+        keys=[("class", f"video {seed}.{i}") for i in range(n_videos)],
+        courses=[()] * n_videos,
+        skipped=[],
+    )

@@ -1,0 +1,199 @@
+"""What the conversion tools share: many files in worker processes, safely stopped and taken up again.
+
+Every output is made under a temporary name (`.part-...`) in the folder where it belongs and renamed when it is whole,
+so whatever carries its final name is finished. One run at a time works in an output folder (the folder is locked);
+it begins by removing the temporary outputs that a killed run left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datasets.errors import DataError
+from tools._workers import Failure, cores, parallel
+
+PART = ".part-"
+VIDEO_SUFFIXES = (
+    ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One video file, <videos>/<label>/<id>.<extension>."""
+
+    path: Path
+    label: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to make: `target` from `source`."""
+
+    source: Path
+    target: Path
+
+
+def positive(text: str) -> int:
+    """argparse type: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def conversion_parser(tool: str, description: str, output: str) -> argparse.ArgumentParser:
+    """The arguments that every conversion of a folder of videos takes."""
+    parser = argparse.ArgumentParser(prog=f"{tool}.py", description=description)
+    parser.add_argument("videos", type=Path, help="folder with VIDEOS/<label>/<id>.mp4 (or mkv, avi, webm, ...)")
+    parser.add_argument("output", type=Path, metavar=output.upper(), help="folder to write to; made when missing")
+    parser.add_argument("--jobs", type=positive, help="worker processes (default: one per core)")
+    parser.add_argument("--overwrite", action="store_true", help="make again what is already there")
+    return parser
+
+
+def command(tool: str, work: Callable[[], int]) -> int:
+    """Runs `work` and returns its exit status; a DataError becomes one line and status 2, Ctrl-C status 130."""
+    try:
+        return work()
+    except DataError as error:
+        print(f"{tool}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{tool}: stopped; run it again to go on", file=sys.stderr)
+        return 130
+
+
+def find_videos(folder: Path) -> list[Source]:
+    """The videos <folder>/<label>/<id>.<extension>, sorted. Raises DataError when there are none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give the folder that holds <label>/<id>.mp4")
+    found = [
+        Source(path, path.parent.name, path.stem)
+        for path in sorted(folder.glob("*/*"))
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        and not path.parent.name.startswith(".")
+    ]
+    if not found:
+        raise DataError(f"{folder} holds no video in a class folder; videos must lie at {folder}/<label>/<id>.mp4")
+    return found
+
+
+def convert_all(
+    tool: str,
+    sources: Iterable[Source],
+    output: Path,
+    target_of: Callable[[Source], Path],
+    convert: Callable[[Path, Path], str],
+    *,
+    is_done: Callable[[Path], bool],
+    jobs: int | None,
+    overwrite: bool,
+    noted: str,
+) -> int:
+    """Makes target_of(source) for every source that lacks it; prints failures, notes and a one-line summary.
+
+    `convert(source, temporary)` writes the file or folder `temporary`, returns a note ("" for none) and raises on
+    failure; it must be picklable. `noted` says in the summary what the files with a note have in common.
+    `is_done(target)` may raise DataError. Returns the exit status: 0, or 1 when anything failed.
+    """
+    began = time.monotonic()
+    there, failed, noticed, done = 0, 0, 0, 0
+    owners: dict[Path, Path] = {}
+    todo: list[Task] = []
+    with _exclusive(output):
+        _remove_leftovers(output)
+        for source in sources:
+            try:
+                target = target_of(source)
+                if owners.setdefault(target, source.path) != source.path:
+                    raise DataError(f"has the same id as {owners[target].name}; rename one of the two")
+                if not overwrite and is_done(target):
+                    there += 1
+                else:
+                    todo.append(Task(source.path, target))
+            except DataError as error:
+                failed += 1
+                print(f"FAILED {source.path}: {error}", file=sys.stderr)
+        # The longest first, so that no core is left alone with a long file at the end.
+        todo.sort(key=lambda task: task.source.stat().st_size, reverse=True)
+        try:
+            with contextlib.closing(parallel(_Conversion(convert), todo, jobs or cores(), tool)) as answers:
+                for task, answer in answers:
+                    if isinstance(answer, Failure):
+                        failed += 1
+                        tqdm.write(f"FAILED {task.source}: {answer.reason}", file=sys.stderr)
+                    else:
+                        done += 1
+                        if answer:
+                            noticed += 1
+                            tqdm.write(f"note {task.source}: {answer}", file=sys.stderr)
+        finally:
+            _remove_leftovers(output)
+            with_note = f" ({noticed} {noted})" if noticed else ""
+            seconds = time.monotonic() - began
+            print(f"{tool}: {done} done{with_note}, {there} already there, {failed} failed, {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    convert: Callable[[Path, Path], str]
+
+    def __call__(self, task: Task) -> str:
+        folder = task.target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary, replaced = folder / f"{PART}{os.getpid()}.new", folder / f"{PART}{os.getpid()}.old"
+        try:
+            note = self.convert(task.source, temporary)
+            if temporary.is_dir() and task.target.is_dir():
+                task.target.rename(replaced)  # a folder cannot be renamed over one that holds files
+            temporary.replace(task.target)
+        finally:
+            _remove(temporary)
+            _remove(replaced)
+        return note
+
+
+def _remove_leftovers(output: Path) -> None:
+    for leftover in output.glob(f"*/{PART}*"):
+        _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written to ({error.strerror}); give another folder") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DataError(f"{folder} is being written to by another run; wait for its end") from None
+    except OSError:
+        pass  # a network file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)

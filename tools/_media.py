@@ -1,0 +1,177 @@
+"""Reads video files as they are found: the clock of the picture, and decoding that survives damaged packets.
+
+Containers lie about their frame counts and rates, so times come from the packets' own stamps. Second 0 of everything
+that is made of a video is the instant of its first picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from datasets.errors import DataError
+
+LONGEST = 12 * 3600.0  # seconds; stamps that span more are damaged
+SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
+
+
+class NoSoundTrack(DataError):
+    """The video is silent because it has no sound track at all."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When the picture begins and ends (seconds, the container's own time) and its mean rate (frames a second)."""
+
+    start: float
+    end: float
+    rate: float
+
+
+@dataclass
+class Damage:
+    """What had to be left out of a file."""
+
+    packets: int = 0
+    cut: bool = False
+
+    def __str__(self) -> str:
+        said = [f"{self.packets} damaged packets skipped"] if self.packets else []
+        return "; ".join([*said, *(["the file is cut off or damaged at its end"] if self.cut else [])])
+
+
+@contextlib.contextmanager
+def open_media(path: Path) -> Iterator[av.container.InputContainer]:
+    """Opens a video file. Raises DataError when it is none."""
+    try:
+        # An absolute path, because FFmpeg takes `x:y` for a protocol; and odd metadata need not be readable.
+        container = av.open(str(path.absolute()), metadata_errors="ignore")
+    except UnicodeEncodeError:
+        raise DataError("its name is not UTF-8; rename the file") from None
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"is no readable video file ({error.strerror or error}); fetch it again") from None
+    with container:
+        yield container
+
+
+def picture_clock(path: Path) -> Clock:
+    """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
+    stamps, durations, damage = [], [], Damage()
+    with open_media(path) as container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise DataError("no picture; only its sound could be used")
+        for packet in _packets(container, stream, damage):
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is not None and not packet.is_discard:
+                stamps.append(float(stamp * stream.time_base))
+                durations.append(float((packet.duration or 0) * stream.time_base))
+        nominal = float(stream.average_rate or stream.guessed_rate or 0)
+    if not stamps:
+        raise DataError("holds no picture; fetch it again")
+    last = int(np.argmax(stamps))
+    start, end = min(stamps), stamps[last]
+    rate = (len(stamps) - 1) / (end - start) if end > start else nominal or 25.0
+    if abs(nominal - rate) <= 0.1 * rate:
+        rate = nominal  # the stamps are rounded, the container's 30000/1001 is not
+    end += durations[last] or 1 / rate
+    if end - start > LONGEST:
+        raise DataError(f"its time stamps span {(end - start) / 3600:.0f} hours, so they are damaged; remux the file")
+    return Clock(start, end, rate)
+
+
+def decode(
+    container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage
+) -> Iterator[av.frame.Frame]:
+    """Decodes packet by packet; a packet that cannot be decoded is counted in `damage` and left out."""
+    stream.codec_context.thread_count = 1  # the tools run one process per core already
+    for packet in _packets(container, stream, damage, flush=True):
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            damage.packets += 1
+
+
+def seconds_of(frame: av.frame.Frame, stream: av.stream.Stream) -> float | None:
+    """The frame's time stamp in seconds, or None when it carries none."""
+    stamp = frame.pts if frame.pts is not None else frame.dts
+    return None if stamp is None else float(stamp * stream.time_base)
+
+
+class SoundTrack:
+    """The sound of one video on the clock of its picture: sample n belongs to second n / rate after the first picture.
+
+    Sound that begins late, stops early or misses packets is filled with silence, sound before the first picture is
+    dropped. Mono stays mono, everything else becomes stereo. `rates` are the allowed sampling rates: the source's own
+    if it is among them, else the next higher, else the highest. Raises DataError when the file has no picture or sound.
+    """
+
+    def __init__(self, path: Path, rates: tuple[int, ...]) -> None:
+        self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
+        with open_media(path) as container:
+            stream = container.streams.best("audio")
+            if stream is None:
+                raise NoSoundTrack("no sound track")
+            own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
+        self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yields float32 (n, channels), without gaps; raises DataError when nothing can be decoded."""
+        layout, limit = "mono" if self.channels == 1 else "stereo", self.clock.end - self.clock.start + 60.0
+        written, expected, kind, resampler = 0, 0.0, None, None
+        with open_media(self.path) as container:
+            stream = container.streams.best("audio")
+            for frame in decode(container, stream, self.damage):
+                stamp = seconds_of(frame, stream)
+                moment = expected if stamp is None else stamp - self.clock.start
+                if moment > max(limit, expected):
+                    moment = expected  # no sound begins a minute after the last picture: the stamp is wrong
+                now = (frame.sample_rate, frame.layout.name, frame.format.name)
+                if now != kind or abs(moment - expected) > SOUND_TOLERANCE:
+                    for block in _drain(resampler, None):
+                        written += len(block)
+                        yield block
+                    kind, expected = now, moment
+                    resampler = av.AudioResampler(format="flt", layout=layout, rate=self.rate)
+                    gap = round(moment * self.rate) - written
+                    if gap > 0:
+                        written += gap
+                        yield self._silence(gap)
+                    surplus = max(0, -gap)
+                expected += frame.samples / frame.sample_rate
+                for block in _drain(resampler, frame):
+                    kept = block[surplus:]
+                    surplus -= len(block) - len(kept)
+                    written += len(kept)
+                    yield kept
+            if resampler is None:
+                raise DataError("its sound track holds nothing that can be decoded; fetch it again")
+            for block in _drain(resampler, None):
+                written += len(block)
+                yield block
+        yield self._silence(max(0, round((self.clock.end - self.clock.start) * self.rate) - written))
+
+    def _silence(self, samples: int) -> np.ndarray:
+        return np.zeros((samples, self.channels), np.float32)
+
+
+def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+    for block in resampler.resample(frame) if resampler else ():
+        yield block.to_ndarray().reshape(block.samples, -1)
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage, flush: bool = False
+) -> Iterator[av.Packet]:
+    """The stream's packets, then with `flush` the empty one that empties the decoder; a damaged file just ends."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size or flush:
+                yield packet
+    except av.FFmpegError:
+        damage.cut = True

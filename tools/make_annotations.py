@@ -1,0 +1,216 @@
+"""Writes the annotation file, from the lists that a benchmark comes with or from a folder of class folders.
+
+    python tools/make_annotations.py ve8.json --classes classInd.txt --train trainlist01.txt --test testlist01.txt
+    python tools/make_annotations.py mine.json --folder videos --polarity Anger=-,Joy=+,Neutral=0
+
+Class index: one class a line, `Anger` or, as in UCF-101 and VideoEmotion-8, `1 Anger`. Lists: one video a line,
+`Anger/ID`, `Anger/ID.mp4` or `Anger/ID 1`; ids may hold spaces and dots. A last number is taken for the index of the
+class, not for a part of the id, only if every line of that list ends in the index of its class, counted from 1 or 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from datasets.annotations import AnnotatedSegment, Annotation, Video, write_annotation
+from datasets.errors import DataError
+from tools._batch import VIDEO_SUFFIXES, command
+
+TOOL = "make_annotations"
+SIGNS = {"-": -1, "-1": -1, "0": 0, "+": 1, "+1": 1, "1": 1}
+
+
+def read_classes(path: Path) -> dict[str, int]:
+    """Class name -> its number in the class index (its line, from 1, where lines carry none). Raises DataError."""
+    lines = [text for _, text in _lines(path)]
+    if not lines:
+        raise DataError(f"{path}: empty; write one class a line, `1 Anger` or `Anger`")
+    numbered = [re.fullmatch(r"(\d+)[\s,]+(\S.*)", line) for line in lines]
+    if all(numbered):
+        pairs = sorted((int(match[1]), match[2]) for match in numbered)
+        numbers = [number for number, _ in pairs]
+        if numbers not in (list(range(len(pairs))), list(range(1, len(pairs) + 1))):
+            raise DataError(f"{path}: the numbers of its classes do not run from 1 (or 0) without gaps; correct them")
+    else:
+        pairs = list(enumerate(lines, 1))
+    repeated = [name for name, count in Counter(name for _, name in pairs).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: class {repeated[0]!r} occurs twice; remove one")
+    return {name: number for number, name in pairs}
+
+
+def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
+    """The (label, id) of every line of a list. Raises DataError naming the first line that is wrong."""
+    entries = []
+    for number, text in _lines(path):
+        label, slash, id = text.partition("/")
+        if not slash or not id:
+            raise DataError(f"{path}:{number}: {text!r} is not label/id; write for example Anger/clip01")
+        if label not in classes:
+            raise DataError(f"{path}:{number}: class {label!r} is not in the class index; it has {', '.join(classes)}")
+        entries.append((label, id))
+    endings = [re.fullmatch(r"(.*\S)\s+(\d+)", id) for _, id in entries]
+    if all(endings):
+        offsets = {int(end[2]) - classes[label] for end, (label, _) in zip(endings, entries, strict=True)}
+        if offsets in ({0}, {-1}):
+            entries = [(label, end[1]) for end, (label, _) in zip(endings, entries, strict=True)]
+    return [(label, _without_suffix(id)) for label, id in entries]
+
+
+def split_folder(
+    folder: Path, classes: Sequence[str] | None, fraction: float, seed: int
+) -> tuple[list[str], list[Video]]:
+    """Labels and videos of <folder>/<label>/<id>[.mp4], split by class; every class of two or more is in both subsets.
+
+    The draw of a class depends on `seed` and its own videos alone. Raises DataError for an empty folder or class.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give one that holds <label>/<id>.mp4 or <label>/<id>/")
+    labels = list(classes or sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
+    videos: list[Video] = []
+    for label in labels:
+        if not (folder / label).is_dir():
+            raise DataError(f"{folder / label} is missing, but the class index has {label!r}; correct one of the two")
+        ids = sorted({
+            path.name if path.is_dir() else path.stem for path in (folder / label).iterdir()
+            if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
+        })
+        if not ids:
+            raise DataError(f"{folder / label} holds no video; fill it or remove it")
+        held_out = min(max(1, round(fraction * len(ids))), len(ids) - 1)
+        test = set(random.Random(f"{seed}/{label}").sample(ids, held_out))
+        videos += [Video(id, label, "validation" if id in test else "training") for id in ids]
+    if not videos:
+        raise DataError(f"{folder} holds no class folder; videos must lie at {folder}/<label>/<id>.mp4")
+    return labels, videos
+
+
+def parse_polarity(text: str, labels: Sequence[str]) -> tuple[int, ...]:
+    """`Anger=-,Joy=+,Neutral=0` -> the sign of every label, in their order. Raises DataError."""
+    signs: dict[str, int] = {}
+    for part in text.split(","):
+        label, equals, sign = part.strip().rpartition("=")
+        if not equals or sign.strip() not in SIGNS:
+            raise DataError(f"--polarity: {part!r} is not CLASS=SIGN; write for example Anger=-,Joy=+,Neutral=0")
+        signs[label.strip()] = SIGNS[sign.strip()]
+    if set(signs) != set(labels):
+        wrong = sorted(set(signs) ^ set(labels))
+        raise DataError(f"--polarity: give every class of {', '.join(labels)} one sign; look at {', '.join(wrong)}")
+    return tuple(signs[label] for label in labels)
+
+
+def add_segments(path: Path, videos: Iterable[Video]) -> list[Video]:
+    """The videos with the segments that the JSON file {"label/id": [segment, ...]} has for them. Raises DataError."""
+    try:
+        given: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; give the JSON file of the segments") from None
+    except ValueError as error:
+        raise DataError(f'{path}: no JSON ({error}); write {{"label/id": [segment, ...]}}') from None
+    if not isinstance(given, dict):
+        raise DataError(f'{path}: no object; write {{"label/id": [segment, ...]}}')
+    segments: dict[str, tuple[AnnotatedSegment, ...]] = {}
+    for key, entries in given.items():
+        try:
+            segments[key] = tuple(AnnotatedSegment(**entry) for entry in entries)
+        except TypeError:
+            raise DataError(
+                f'{path}: {key!r} has no list of {{"start": s, "end": s, "label": ..., "intensity": 0..1}}; correct it'
+            ) from None
+    videos = list(videos)
+    unknown = sorted(segments.keys() - {f"{video.label}/{video.id}" for video in videos})
+    if unknown:
+        raise DataError(f"{path}: {unknown[0]!r} is none of the videos ({len(unknown)} such); correct its label or id")
+    return [replace(video, segments=segments.get(f"{video.label}/{video.id}", ())) for video in videos]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog=f"{TOOL}.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path, metavar="JSON", help="annotation file to write")
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="class index; with --folder: only these classes")
+    parser.add_argument("--train", type=Path, metavar="FILE", help="list of the training videos")
+    parser.add_argument("--test", type=Path, metavar="FILE", help="list of the test videos")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="folder of class folders, of videos or of frames")
+    parser.add_argument("--test_fraction", type=float, default=0.3, help="of every class, with --folder (default: 0.3)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw with --folder (default: 0)")
+    parser.add_argument("--polarity", metavar="LIST", help="sign of every class: Anger=-,Joy=+,Neutral=0")
+    parser.add_argument("--segments", type=Path, metavar="FILE", help='JSON: {"label/id": [segment, ...]}')
+    args = parser.parse_args(argv)
+    return command(TOOL, lambda: _make(args))
+
+
+def _make(args: argparse.Namespace) -> int:
+    if args.folder is not None:
+        if args.train or args.test:
+            raise DataError("--folder draws the split itself; leave out --train and --test")
+        if not 0 < args.test_fraction < 1:
+            raise DataError("--test_fraction must lie between 0 and 1")
+        chosen = list(read_classes(args.classes)) if args.classes else None
+        labels, videos = split_folder(args.folder, chosen, args.test_fraction, args.seed)
+    elif args.classes and args.train and args.test:
+        classes = read_classes(args.classes)
+        labels, videos = list(classes), []
+        first_seen: dict[tuple[str, str], Path] = {}
+        for path, subset in ((args.train, "training"), (args.test, "validation")):
+            for label, id in read_list(path, classes):
+                if (label, id) in first_seen:
+                    raise DataError(f"{path}: {label}/{id} is in {first_seen[label, id]} already; remove one of them")
+                first_seen[label, id] = path
+                videos.append(Video(id, label, subset))
+    else:
+        raise DataError("give --classes, --train and --test, or --folder")
+    if args.segments:
+        videos = add_segments(args.segments, videos)
+    polarity = parse_polarity(args.polarity, labels) if args.polarity else None
+    write_annotation(args.output, Annotation(tuple(labels), tuple(videos), polarity))
+    _report(labels, videos)
+    return 0
+
+
+def _report(labels: Sequence[str], videos: Sequence[Video]) -> None:
+    counts = Counter((video.label, video.subset) for video in videos)
+    for label in labels:
+        for subset in ("training", "validation"):
+            if not counts[label, subset]:
+                print(f"note: class {label} has no {subset} video", file=sys.stderr)
+    classes_of = defaultdict(list)
+    for video in videos:
+        classes_of[video.id].append(video.label)
+    for id, several in classes_of.items():
+        if len(several) > 1:
+            print(f"note: id {id} is in {len(several)} classes: {', '.join(several)}", file=sys.stderr)
+    training = sum(video.subset == "training" for video in videos)
+    print(f"{TOOL}: {len(labels)} classes, {training} training and {len(videos) - training} validation videos")
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; give the list that came with the videos") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8; save it as UTF-8") from None
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and stem and f".{suffix.lower()}" in VIDEO_SUFFIXES else name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
