@@ -271,8 +271,7 @@ def main(argv: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         if "--debug" in (argv or sys.argv):
             raise
-        # a data worker hands its error on with the whole traceback in front of it
-        print(f"error: {str(error).rsplit('Error: ', 1)[-1].strip()}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)

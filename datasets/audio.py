@@ -56,9 +56,10 @@ def read_sound(path: Path | str) -> np.ndarray:
 
 def log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     """Log-mel spectrogram, float32 (frames, 128), of a waveform (n,) at 16 kHz; one frame per 10 ms, not normalised."""
-    waveform = torch.as_tensor(waveform)
+    samples = np.asarray(waveform)
+    # The mean is numpy's, because torch's depends on the number of threads, which differs from process to process.
     return fbank(
-        (waveform - waveform.mean()).unsqueeze(0),
+        torch.from_numpy(samples - samples.mean())[None],
         htk_compat=True,
         sample_frequency=SAMPLE_RATE,
         use_energy=False,

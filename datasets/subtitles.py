@@ -60,7 +60,7 @@ def read_subtitles(path: Path | str) -> list[Subtitle]:
     if text is None:
         raise bad_file(path, "is not text in any known encoding")
     cues: list[tuple[re.Match[str], list[str]]] = []
-    for line in re.split(r"[\r\n]+", text):
+    for line in re.split(r"[\r\n\0]+", text):  # zeros pad what was not written to its end
         times = _TIMES.match(line)
         if times:
             if cues and cues[-1][1] and cues[-1][1][-1].strip().isdigit():
@@ -91,8 +91,7 @@ def _decode(data: bytes) -> str | None:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
-    data = data.rstrip(b"\0")
-    if b"\0" in data:
+    if b"\0" in data.rstrip(b"\0"):
         big_endian = data[0::2].count(0) > data[1::2].count(0)
         text = data.decode("utf-16-be" if big_endian else "utf-16-le", errors="replace")
         return text if "-->" in text else None

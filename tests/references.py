@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch import cat, zeros_like
+from torch import Tensor, cat, nn, zeros_like
 
 
 def blocks_as_ours(layers: nn.ModuleList) -> dict[str, Tensor]:

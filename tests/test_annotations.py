@@ -30,7 +30,9 @@ def with_database(**database: Any) -> dict[str, Any]:
 
 
 def test_reads_videos_subsets_and_segments_in_order(tmp_path: Path) -> None:
-    document = with_database(b=entry(segments=[segment(intensity=0.25), segment(label="fear")]), a=entry("fear", "validation"))
+    document = with_database(
+        b=entry(segments=[segment(intensity=0.25), segment(label="fear")]), a=entry("fear", "validation")
+    )
     annotation = read_annotation(stored(tmp_path, document))
     course = (AnnotatedSegment(0.5, 2.0, "joy", 0.25), AnnotatedSegment(0.5, 2.0, "fear", 1.0))
     assert annotation.labels == ("fear", "joy")
@@ -45,7 +47,8 @@ def test_a_byte_order_mark_and_an_empty_subset_are_allowed(tmp_path: Path) -> No
 
 
 def test_one_id_in_two_classes_plain_or_with_the_class_before_it(tmp_path: Path) -> None:
-    plain = f'{{"labels": ["fear", "joy"], "database": {{"x": {json.dumps(entry())}, "x": {json.dumps(entry("fear"))}}}}}'
+    joy, fear = json.dumps(entry()), json.dumps(entry("fear"))
+    plain = f'{{"labels": ["fear", "joy"], "database": {{"x": {joy}, "x": {fear}}}}}'
     keyed = with_database(**{"joy/x": entry(), "fear/x": entry("fear")})
     expected = (Video("x", "joy", "training"), Video("x", "fear", "training"))
     assert read_annotation(stored(tmp_path, plain)).videos == expected
@@ -106,7 +109,7 @@ def test_writing_what_cannot_be_read_leaves_the_old_file(tmp_path: Path) -> None
         (with_database(a=3), "video 'a' is not an object"),
         (with_database(a=entry(subset="test")), "video 'a': \"subset\" is 'test'"),
         (with_database(a={"annotations": {"label": "joy"}}), "video 'a': \"subset\" is None"),
-        (with_database(a={"subset": "training"}), "video 'a': \"annotations\" with a \"label\" is missing"),
+        (with_database(a={"subset": "training"}), 'video \'a\': "annotations" with a "label" is missing'),
         (with_database(a=entry("envy")), "video 'a': label 'envy' is not in"),
         (with_database(a=entry(["joy"])), r"video 'a': label \['joy'\] is not in"),
         (with_database(a=entry(segments=3)), "video 'a': \"segments\" is not a list"),
@@ -159,7 +162,11 @@ def test_benchmark_keeps_its_order_and_the_annotations_spelling() -> None:
         (Annotation(("joy", "Joy"), ()), "ek6", "unknown none; missing anger"),
         (Annotation((*BENCHMARKS["ek6"].classes, "Joy"), ()), "ek6", "labels are not those of Ekman-6"),
         (Annotation(BENCHMARKS["ve8"].classes, ()), "ek6", "unknown Anticipation, Trust; missing none; use ve8"),
-        (Annotation(BENCHMARKS["ek6"].classes, (), (1, -1, -1, 1, -1, 1)), "ek6", "gives anger polarity 1, Ekman-6 has -1"),
+        (
+            Annotation(BENCHMARKS["ek6"].classes, (), (1, -1, -1, 1, -1, 1)),
+            "ek6",
+            "gives anger polarity 1, Ekman-6 has -1",
+        ),
         (Annotation(("joy",), ()), "custom", 'no "polarity"'),
         (Annotation(("joy",), ()), "imagenet", "'imagenet' is unknown; choose one of ve8, ek6"),
     ],

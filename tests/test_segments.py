@@ -42,7 +42,7 @@ def test_training_reaches_every_place_of_a_block_and_no_other() -> None:
     length=st.integers(1, 40),
     seed=st.none() | st.integers(0, 99),
 )
-def test_clips_are_consecutive_frames_of_the_video(n_frames: int, n_segments: int, length: int, seed: int | None) -> None:
+def test_clips_are_consecutive_frames(n_frames: int, n_segments: int, length: int, seed: int | None) -> None:
     rng = None if seed is None else np.random.default_rng(seed)
     indices = clip_frames(n_frames, n_segments, length, rng)
     assert indices.shape == (n_segments, length)
@@ -53,9 +53,9 @@ def test_clips_are_consecutive_frames_of_the_video(n_frames: int, n_segments: in
     if n_frames >= length:
         assert (np.diff(indices, axis=1) == 1).all()
     if n_frames // n_segments >= length:
-        first, last = np.arange(n_segments) * n_frames // n_segments, np.arange(1, n_segments + 1) * n_frames // n_segments
-        assert (indices[:, 0] >= first).all()
-        assert (indices[:, -1] < last).all()
+        edges = np.arange(n_segments + 1) * n_frames // n_segments
+        assert (indices[:, 0] >= edges[:-1]).all()
+        assert (indices[:, -1] < edges[1:]).all()
 
 
 def test_centre_of_a_clip_lies_between_its_first_and_last_frame() -> None:

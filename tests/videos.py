@@ -49,11 +49,13 @@ def write_video(
     sound_rate: int = 16_000,
     sound_start: float = 0.0,
     turned: int = 0,
+    broken_pictures: Sequence[int] = (),
     broken_sound: Sequence[int] = (),
 ) -> Path:
     """Writes pictures (H, W, 3) RGB at `fps`, or at `times` in seconds, and sound (n, channels) from `sound_start` on.
 
-    `turned` is the display rotation in degrees, counter-clockwise; packets `broken_sound` of the sound become garbage.
+    `turned` is the display rotation in degrees, counter-clockwise. The packets `broken_pictures` and `broken_sound`, as
+    counted in each stream, become garbage.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     video_codec, sound_codec = CODECS[path.suffix.lower()]
@@ -65,6 +67,8 @@ def write_video(
             video.options = {"crf": "12", "preset": "ultrafast"}
         if times is not None:
             video.codec_context.time_base = TICK
+        if broken_pictures:
+            video.gop_size = 1  # every picture stands alone, so that one packet is one picture
         if turned:
             video.set_display_rotation(turned)
         track = None
@@ -79,29 +83,29 @@ def write_video(
             else:
                 frame.pts, frame.time_base = number, 1 / Fraction(fps).limit_denominator(1001)
             packets += video.encode(frame)
-        packets += video.encode(None)
+        packets = _break([*packets, *video.encode(None)], broken_pictures)
         if track is not None:
-            packets += _sound_packets(track, sound, sound_rate, sound_start, broken_sound)
+            packets += _break(_sound_packets(track, sound, sound_rate, sound_start), broken_sound)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
 
 
-def _sound_packets(track, sound, rate, start, broken) -> list[av.Packet]:
-    samples = np.ascontiguousarray(sound.reshape(1, -1))
+def _sound_packets(track: av.AudioStream, sound: np.ndarray, rate: int, start: float) -> list[av.Packet]:
     layout = "mono" if sound.shape[1] == 1 else "stereo"
-    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.reshape(1, -1)), format="flt", layout=layout)
     frame.sample_rate, frame.pts, frame.time_base = rate, round(start * rate), Fraction(1, rate)
     size = track.frame_size or 1024
     resampler = av.AudioResampler(format=track.format, layout=layout, rate=track.rate, frame_size=size)
-    packets = []
-    for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-        packets += track.encode(piece)
-    packets += track.encode(None)
-    for number in broken:
+    pieces = [*resampler.resample(frame), *resampler.resample(None), None]
+    return [packet for piece in pieces for packet in track.encode(piece)]
+
+
+def _break(packets: list[av.Packet], which: Sequence[int]) -> list[av.Packet]:
+    for number in which:
         good = packets[number]
         bad = av.Packet(b"\xff" * good.size)
-        bad.stream, bad.pts, bad.dts, bad.time_base = track, good.pts, good.dts, good.time_base
+        bad.stream, bad.pts, bad.dts, bad.time_base = good.stream, good.pts, good.dts, good.time_base
         bad.duration = good.duration
         packets[number] = bad
     return packets

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from tools._demo_words import draw_affective, draw_neutral
 
 SCENE_SECONDS = (1.2, 2.5)
@@ -31,7 +32,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Line:
-    """One subtitle in seconds; `words` are its affective words, each with its emotion and whether the scene's is the same."""
+    """One subtitle in seconds; `words`: its affective words, each with its emotion and whether that is the scene's."""
 
     start: float
     end: float
@@ -125,9 +126,9 @@ def _draw_lines(
 
 
 def _misleading_rates(scenes: tuple[Scene, ...], misleading: float) -> tuple[float, float]:
-    """How often a word of an emotional scene misleads, and how often a neutral scene has a (misleading) affective sentence.
+    """How often a word of an emotional scene misleads, and how often a neutral scene has an affective sentence at all.
 
-    An affective sentence has as many words in either, so with a and q for the two, n and m emotional and neutral scenes,
+    Every word of a neutral scene misleads. With a and q for the two, and n emotional and m neutral scenes,
     (n a + m q) / (n + m q) = misleading. Of the two unknowns a is half of `misleading`, unless q would then exceed 1.
     """
     n = sum(scene.emotion is not None for scene in scenes)

@@ -1,8 +1,8 @@
 """What an emotion looks like in a demo video: a palette, a shape and a motion.
 
-Most palettes, shapes and motions belong to two emotions, but no two emotions share two of them: one attribute alone does
-not decide. Intensity takes the colours from grey to the palette, and the shapes from a slow drift to the full motion and
-size. Difficulty adds clutter, noise and hue jitter, and swaps attributes with those of other emotions.
+Several palettes, shapes and motions belong to two emotions, but no two emotions share two of them: one attribute alone
+does not decide. Intensity takes the colours from grey to the palette, and the shapes from a slow drift to the full
+motion and size. Difficulty adds clutter, noise and hue jitter, and swaps attributes with those of other emotions.
 """
 
 from __future__ import annotations
@@ -45,12 +45,19 @@ PALETTES = {
     "pink": Palette(325, (0.22, 1.00), (0.46, 0.98), (0.78, 0.96)),
 }
 FRACTION_BITS = 4  # cv2 draws polygons at 1/16 of a pixel
+SHADOW, HIGHLIGHT = np.array([0.10, 0.16]), np.array([0.14, 0.18])  # away from a light above, in radii
 N_SHAPES = (3, 6)
 
 
-def swap_rate(difficulty: float) -> float:
-    """Probability that one attribute of an emotional scene is that of another emotion."""
-    return 0.85 * difficulty**2
+def draw_attributes(
+    rng: np.random.Generator, table: dict[str, tuple[str, ...]], emotion: str, difficulty: float
+) -> tuple[str, ...]:
+    """The attributes of `emotion` in `table`, each swapped for another emotion's the likelier, the more difficult."""
+    others = [other for other in table if other != emotion]
+    return tuple(
+        table[others[rng.integers(len(others))] if rng.random() < 0.85 * difficulty**2 else emotion][attribute]
+        for attribute in range(len(table[emotion]))
+    )
 
 
 def render_scene(
@@ -64,18 +71,14 @@ def render_scene(
 ) -> Iterator[np.ndarray]:
     """The frames of a scene, each uint8 (H, W, 3) RGB; size: (W, H); emotion None: grey, any shape, a slow drift."""
     if emotion is None:
-        palette, motion, intensity = "red", "drift", 0.0
         shape = list(SHAPES)[rng.integers(len(SHAPES))]
+        palette, motion, intensity = "red", "drift", 0.0  # at intensity 0 any palette is grey
     else:
-        others = [e for e in LOOKS if e != emotion]
-        palette, shape, motion = (
-            LOOKS[others[rng.integers(len(others))] if rng.random() < swap_rate(difficulty) else emotion][attribute]
-            for attribute in range(3)
-        )
+        palette, shape, motion = draw_attributes(rng, LOOKS, emotion, difficulty)
     top, bottom, body = _draw_colours(rng, PALETTES[palette], intensity, difficulty)
     backdrop = _draw_backdrop(rng, size, top, bottom, difficulty)
     noise = (26 * difficulty * rng.standard_normal((4, *backdrop.shape), np.float32)).astype(np.int16)
-    light = np.clip(body + 0.55 * (255 - body), 0, 255)
+    light = body + 0.22 * (255 - body)
     shadow = 0.6 * bottom
     n_shapes = rng.integers(*N_SHAPES)
     radius = size[1] * rng.uniform(0.11, 0.19, n_shapes) * (0.8 + 0.4 * intensity)
@@ -86,14 +89,12 @@ def render_scene(
         frame = backdrop.copy()
         for j in range(n_shapes):
             cos, sin = np.cos(turn[t, j]), np.sin(turn[t, j])
-            outline = [
-                contour @ np.array([[cos, sin], [-sin, cos]]) * radius[j] * zoom[t, j] for contour in SHAPES[shape]
-            ]
-            centre, r = places[t, j], radius[j] * zoom[t, j]
-            _fill(frame, outline, centre + [0.10 * r, 0.16 * r], shadow)
+            reach, centre = radius[j] * zoom[t, j], places[t, j]
+            outline = [contour @ np.array([[cos, sin], [-sin, cos]]) * reach for contour in SHAPES[shape]]
+            _fill(frame, outline, centre + SHADOW * reach, shadow)
             _fill(frame, outline, centre, body * glow[t])
             if len(outline) == 1:
-                _fill(frame, [outline[0] * 0.5], centre - [0.14 * r, 0.18 * r], (0.6 * body + 0.4 * light) * glow[t])
+                _fill(frame, [outline[0] * 0.5], centre - HIGHLIGHT * reach, light * glow[t])
         yield cv2.add(frame, noise[rng.integers(len(noise))], dtype=cv2.CV_8U) if difficulty else frame
 
 
@@ -103,7 +104,7 @@ def _fill(frame: np.ndarray, outline: list[np.ndarray], centre: np.ndarray, colo
 
 
 def _draw_colours(rng: np.random.Generator, palette: Palette, intensity: float, difficulty: float) -> np.ndarray:
-    """Background top, background bottom and shape, (3, 3) RGB in 0..255: from a grey of any lightness to the palette."""
+    """Background top, background bottom and shape, (3, 3) RGB in 0..255, from any grey to the palette."""
     hue = (palette.hue + rng.normal(0, 35 * difficulty)) % 360
     grey_hue, tint, lightness = rng.uniform(0, 360), rng.uniform(0.02, 0.06 + 0.3 * difficulty), rng.uniform(0.2, 0.85)
     grey = [(grey_hue, tint, value) for value in (lightness, 0.7 * lightness, 0.35 + 0.6 * ((lightness + 0.4) % 1))]
@@ -122,10 +123,10 @@ def _draw_backdrop(
     fade = np.linspace(0, 1, height)[:, None, None]
     backdrop = np.repeat(top + fade * (bottom - top), width, axis=1).round().astype(np.uint8)
     for _ in range(round(14 * difficulty)):
-        outline = [contour * height * rng.uniform(0.06, 0.2) for contour in list(SHAPES.values())[rng.integers(len(SHAPES))]]
+        radius, shape = height * rng.uniform(0.06, 0.2), list(SHAPES)[rng.integers(len(SHAPES))]
         colour = 255 * np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, difficulty), rng.uniform(0.2, 1)))
         layer = backdrop.copy()
-        _fill(layer, outline, rng.random(2) * size, colour)
+        _fill(layer, [contour * radius for contour in SHAPES[shape]], rng.random(2) * size, colour)
         strength = rng.uniform(0.2, 0.4 + 0.4 * difficulty)
         backdrop = cv2.addWeighted(layer, strength, backdrop, 1 - strength, 0)
     return backdrop
@@ -171,7 +172,7 @@ def _shake(rng: np.random.Generator, seconds: np.ndarray, n: int, m: float) -> M
 
 
 def _approach(rng: np.random.Generator, seconds: np.ndarray, n: int, m: float) -> Motion:
-    places, zoom, turn, glow = _drift(rng, seconds, n, m)
+    places, _, turn, glow = _drift(rng, seconds, n, m)
     cycle = (seconds[:, None] / rng.uniform(0.9, 1.2) + rng.random(n)) % 1
     far = 1 - m + m * (0.25 + 1.1 * cycle)[..., None]
     return 0.5 + (places - 0.5) * far, 1 - m + m * (0.2 + 1.6 * cycle**1.5), turn, glow
@@ -184,7 +185,7 @@ def _fall(rng: np.random.Generator, seconds: np.ndarray, n: int, m: float) -> Mo
 
 
 def _flicker(rng: np.random.Generator, seconds: np.ndarray, n: int, m: float) -> Motion:
-    places, zoom, turn, glow = _drift(rng, seconds, n, m)
+    places, zoom, turn, _ = _drift(rng, seconds, n, m)
     shrinking = 1.2 - 0.8 * ((seconds[:, None] / 0.8 + rng.random(n)) % 1)
     return places, zoom + m * (shrinking - 1), turn, 1 - 0.65 * m * (rng.random(len(seconds)) < 0.4)
 

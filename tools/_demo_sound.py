@@ -8,7 +8,8 @@ noise, stray notes and jitter of pitch and tempo, and swaps attributes with thos
 from __future__ import annotations
 
 import numpy as np
-from tools._demo_scenes import swap_rate
+
+from tools._demo_scenes import draw_attributes
 
 SAMPLE_RATE = 16_000
 VOICES: dict[str, tuple[str, str, str, str]] = {
@@ -37,8 +38,9 @@ def render_scene(
     rng: np.random.Generator, n_samples: int, emotion: str | None, intensity: float, difficulty: float
 ) -> np.ndarray:
     """The sound of a scene, float32 (n_samples,) in -1..1 at SAMPLE_RATE; emotion None: a room and a hum."""
-    harmonics, pitch = np.arange(1, 7), _any_pitch(rng)
-    hum = np.sin(2 * np.pi * pitch * np.arange(n_samples)[:, None] / SAMPLE_RATE * harmonics) @ rng.dirichlet(1 / harmonics)
+    harmonics = np.arange(1, 7)
+    phase = 2 * np.pi * _any_pitch(rng) * np.arange(n_samples) / SAMPLE_RATE
+    hum = np.sin(phase[:, None] * harmonics) @ rng.dirichlet(2 / harmonics)
     sound = rng.uniform(0.015, 0.04) * hum + 0.003 * 25**difficulty * _room(rng, n_samples)
     for _ in range(rng.poisson(2.5 * difficulty * n_samples / SAMPLE_RATE)):
         start, length = rng.integers(n_samples), int(rng.uniform(0.1, 0.5) * SAMPLE_RATE)
@@ -63,11 +65,7 @@ def _room(rng: np.random.Generator, n_samples: int) -> np.ndarray:
 
 
 def _melody(rng: np.random.Generator, n_samples: int, emotion: str, difficulty: float) -> np.ndarray:
-    others = [e for e in VOICES if e != emotion]
-    register, tempo, timbre, figure = (
-        VOICES[others[rng.integers(len(others))] if rng.random() < swap_rate(difficulty) else emotion][attribute]
-        for attribute in range(4)
-    )
+    register, tempo, timbre, figure = draw_attributes(rng, VOICES, emotion, difficulty)
     pitch = REGISTERS[register] * 2 ** rng.normal(0, 0.1 + 0.4 * difficulty)
     rate = TEMPI[tempo] * 2 ** rng.normal(0, 0.1 + 0.4 * difficulty)
     semitones, glide = FIGURES[figure]

@@ -1,9 +1,9 @@
 """What is said in a demo video: short English sentences, with or without a word that carries an emotion.
 
-The affective words are single words that the NRC Emotion Lexicon (Mohammad and Turney, 2013) tags with the emotion, hardly
-any with a second one, and whose polarity in NRC and SenticNet 6 is the emotion's. Every list runs from mild to strong
-(SenticNet's |polarity|), and a stronger scene gets a stronger word. All other words of the templates, alone or in a row,
-are in neither lexicon, so that a sentence has exactly the cues that are put into it. No template negates.
+The affective words are single words that the NRC Emotion Lexicon (Mohammad and Turney, 2013) tags with the emotion, all
+but two with no other one, and whose polarity in NRC and SenticNet 6 is the emotion's. Every list runs from mild to
+strong by SenticNet's |polarity|, and a stronger scene gets a stronger word. All other words of the templates, alone or
+in a row, are in neither lexicon, so that a sentence has exactly the cues that are put into it. No template negates.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def draw_neutral(rng: np.random.Generator) -> str:
 def draw_affective(
     rng: np.random.Generator, emotion: str | None, others: tuple[str, ...], misleading: float, intensity: float
 ) -> tuple[str, list[tuple[str, str]]]:
-    """A sentence with one word of `emotion`, sometimes two; each is one of `others` instead with probability `misleading`.
+    """A sentence with one or two words of `emotion`, each one of `others` instead with probability `misleading`.
 
     intensity: in [0, 1], mild to strong words. Returns the sentence and its (word, emotion of the word) in order.
     """

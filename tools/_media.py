@@ -16,7 +16,7 @@ import numpy as np
 
 from datasets.errors import DataError
 
-LONGEST = 12 * 3600.0  # seconds; stamps that span more are damaged
+LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
 
 
@@ -59,13 +59,19 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
 
 
+def picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """The stream of the picture. Raises DataError when there is none that can be decoded."""
+    stream = container.streams.best("video")
+    if stream is None or stream.codec_context is None:
+        raise DataError("has no picture" if stream is None else "its picture is in an unknown coding; convert it")
+    return stream
+
+
 def picture_clock(path: Path) -> Clock:
     """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
     stamps, durations, damage = [], [], Damage()
     with open_media(path) as container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise DataError("no picture; only its sound could be used")
+        stream = picture_stream(container)
         for packet in _packets(container, stream, damage):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is not None and not packet.is_discard:
@@ -79,10 +85,11 @@ def picture_clock(path: Path) -> Clock:
     rate = (len(stamps) - 1) / (end - start) if end > start else nominal or 25.0
     if abs(nominal - rate) <= 0.1 * rate:
         rate = nominal  # the stamps are rounded, the container's 30000/1001 is not
-    end += durations[last] or 1 / rate
-    if end - start > LONGEST:
-        raise DataError(f"its time stamps span {(end - start) / 3600:.0f} hours, so they are damaged; remux the file")
-    return Clock(start, end, rate)
+    duration = durations[last] or 1 / rate
+    still = max([*np.diff(sorted(stamps)), duration])
+    if still > LONGEST_STILL:
+        raise DataError(f"its time stamps jump by {still:.0f} s, so they are damaged; remux the file")
+    return Clock(start, end + duration, rate)
 
 
 def decode(
@@ -114,9 +121,7 @@ class SoundTrack:
     def __init__(self, path: Path, rates: tuple[int, ...]) -> None:
         self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
         with open_media(path) as container:
-            stream = container.streams.best("audio")
-            if stream is None:
-                raise NoSoundTrack("no sound track")
+            stream = _sound_stream(container)
             own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
         self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
 
@@ -125,7 +130,7 @@ class SoundTrack:
         layout, limit = "mono" if self.channels == 1 else "stereo", self.clock.end - self.clock.start + 60.0
         written, expected, kind, resampler = 0, 0.0, None, None
         with open_media(self.path) as container:
-            stream = container.streams.best("audio")
+            stream = _sound_stream(container)
             for frame in decode(container, stream, self.damage):
                 stamp = seconds_of(frame, stream)
                 moment = expected if stamp is None else stamp - self.clock.start
@@ -158,6 +163,15 @@ class SoundTrack:
 
     def _silence(self, samples: int) -> np.ndarray:
         return np.zeros((samples, self.channels), np.float32)
+
+
+def _sound_stream(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
+    stream = container.streams.best("audio")
+    if stream is None:
+        raise NoSoundTrack("no sound track")
+    if stream.codec_context is None:
+        raise DataError("its sound is in an unknown coding; convert it")
+    return stream
 
 
 def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:

@@ -40,6 +40,7 @@ def parallel(function: Callable[[Any], Any], items: Sequence[Any], jobs: int, ti
     waiting = deque(items)
     workers: dict[Connection, multiprocessing.process.BaseProcess] = {}
     held: dict[Connection, Any] = {}
+    tqdm.set_lock(threading.RLock())  # its default is a semaphore that would outlive a killed process
     every = 0.2 if sys.stderr.isatty() else 10.0
 
     def hand_out(connection: Connection) -> None:
@@ -91,6 +92,7 @@ def _start_worker(function: Callable, workers: dict) -> Connection:
 
 
 def _serve(connection: Connection, function: Callable) -> None:
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

@@ -44,6 +44,9 @@ def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> li
         Finding("id in several classes", ", ".join(labels), labels[0], id, path, "check that this is meant", True)
         for id, labels in classes.items() if len(labels) > 1
     ]
+    if not layout.srt_path.is_dir():
+        remedy = "run tools/video2srt.py, or go without words"
+        findings.append(Finding("subtitles missing", "for all videos", "", "", layout.srt_path, remedy, True))
     listed = {(video.label, video.id) for video in annotation.videos}
     for folder in sorted(layout.video_path.glob("*")):
         extra = sorted(
@@ -92,6 +95,9 @@ def _check(args: argparse.Namespace) -> int:
     if not root.is_dir():
         raise DataError(f"{root} is no folder; give the folder of the dataset with --root_path")
     layout = Layout(root / args.video_path, root / args.audio_path, root / args.srt_path)
+    for folder, tool in ((layout.video_path, "video2imgs"), (layout.audio_path, "video2mp3")):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder; make it with tools/{tool}.py")
     path = root / (args.annotation_path or f"{root.resolve().name}.json")
     if not path.is_file():
         raise DataError(f"{path} is no file; make it with tools/make_annotations.py")

@@ -54,8 +54,8 @@ def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
     """The (label, id) of every line of a list. Raises DataError naming the first line that is wrong."""
     entries = []
     for number, text in _lines(path):
-        label, slash, id = text.partition("/")
-        if not slash or not id:
+        label, _, id = text.partition("/")
+        if not id or "/" in id:
             raise DataError(f"{path}:{number}: {text!r} is not label/id; write for example Anger/clip01")
         if label not in classes:
             raise DataError(f"{path}:{number}: class {label!r} is not in the class index; it has {', '.join(classes)}")

@@ -1,9 +1,9 @@
-"""Makes a small labelled data set of real video files in the eight classes of VideoEmotion-8, with known emotional courses.
+"""Makes a small labelled set of real videos in the eight classes of VideoEmotion-8, with known emotional courses.
 
     python tools/make_demo.py
 
 A video is cut into short scenes, most of them neutral; an emotional scene shows the video's emotion in its picture, its
-sound or both, and is told so by `segments` in the annotation. Subtitles carry affective words, and a known share of them
+sound or both, and stands in `segments` of the annotation. Subtitles carry affective words, and a known share of them
 misleads: `words.json` says which. The videos are rendered here; the ordinary tools take frames and sound from them.
 
 Everything is drawn from the seeds (--seed, class, number of the video): the same flags make the same files. Test videos
@@ -16,15 +16,18 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 from tools._batch import Source, command, convert_all, positive
+from tools._demo_course import Course, draw_course
 
 TOOL = "make_demo"
 EMOTIONS = BENCHMARKS["ve8"].classes
@@ -58,7 +61,7 @@ class Render:
     def __call__(self, srt: Path, temporary: Path) -> str:
         from tools._demo_video import write_video  # brings OpenCV and FFmpeg
 
-        course, render_seeds = _draw(self.scripts[srt], self.parameters)
+        course, render_seeds = draw(self.scripts[srt], self.parameters)
         fps, difficulty = self.parameters["fps"], self.parameters["difficulty"]
         write_video(temporary, course, render_seeds, fps=fps, size=SIZE, difficulty=difficulty)
         return ""
@@ -94,7 +97,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _between(lowest: float, highest: float):
+def _between(lowest: float, highest: float) -> Callable[[str], float]:
+    """argparse type: a number in [lowest, highest]."""
+
     def number(text: str) -> float:
         try:
             value = float(text)
@@ -111,7 +116,7 @@ def _make(args: argparse.Namespace) -> int:
     root: Path = args.root
     flags = ("seed", "train_per_class", "test_per_class", "seconds", "difficulty", "misleading", "fps")
     parameters = {"recipe": RECIPE, **{flag: getattr(args, flag) for flag in flags}}
-    scripts = _scripts(args.seed, args.train_per_class, args.test_per_class)
+    scripts = list_videos(args.seed, args.train_per_class, args.test_per_class)
     _prepare(root, parameters, args.overwrite)
     if _is_complete(root, scripts):
         print(f"{TOOL}: {root} is already complete, {len(scripts)} videos")
@@ -145,11 +150,13 @@ def _make(args: argparse.Namespace) -> int:
     return next((status for step in steps if (status := step())), 0)
 
 
-def _scripts(seed: int, n_training: int, n_test: int) -> list[Script]:
+def list_videos(seed: int, n_training: int, n_test: int) -> list[Script]:
+    """The videos of all classes; the first `n_test` of a class are its test videos."""
+    subsets = ["validation"] * n_test + ["training"] * n_training
     return [
-        Script(label, f"{label.lower()}_{number:03d}", "validation" if number < n_test else "training", (seed, c, number))
+        Script(label, f"{label.lower()}_{number:03d}", subset, (seed, c, number))
         for c, label in enumerate(EMOTIONS)
-        for number in range(n_test + n_training)
+        for number, subset in enumerate(subsets)
     ]
 
 
@@ -168,24 +175,24 @@ def _prepare(root: Path, parameters: dict[str, float], overwrite: bool) -> None:
             return
         if not overwrite:
             raise DataError(f"{root} was made with other flags ({PARAMETERS}); give another --root, or --overwrite it")
+        (root / "demo.json").unlink(missing_ok=True)
         for folder in MADE:
             shutil.rmtree(root / folder, ignore_errors=True)
-    root.mkdir(parents=True, exist_ok=True)
-    _write(file, json.dumps(parameters, indent=1))
+    try:
+        _write(file, json.dumps(parameters, indent=1))
+    except OSError as error:
+        raise DataError(f"{root} cannot be written to ({error.strerror}); give another --root") from None
 
 
 def _is_complete(root: Path, scripts: list[Script]) -> bool:
     """The annotation comes last, so what matters is that nothing was taken away since."""
     files = (("videos", ".mp4"), ("mp3", ".mp3"), ("srt", ".srt"), ("imgs", "/n_frames"))
-    return (root / "demo.json").is_file() and all(script.file(root, *file).is_file() for script in scripts for file in files)
+    made = all(script.file(root, *file).is_file() for script in scripts for file in files)
+    return made and all((root / name).is_file() for name in ("demo.json", "words.json"))
 
 
-def _draw(script: Script, parameters: dict[str, float]):
+def draw(script: Script, parameters: dict[str, float]) -> tuple[Course, np.random.SeedSequence]:
     """The course of a video, and the seeds of its picture and sound."""
-    import numpy as np
-
-    from tools._demo_course import draw_course
-
     course_seeds, render_seeds = np.random.SeedSequence(script.entropy).spawn(2)
     wanted = {name: parameters[name] for name in ("seconds", "fps", "difficulty", "misleading")}
     return draw_course(course_seeds, script.label, EMOTIONS, **wanted), render_seeds
@@ -195,7 +202,7 @@ def _write_texts(root: Path, scripts: list[Script], parameters: dict[str, float]
     """Subtitles, words.json, and what make_annotations asks for: classes, lists of both subsets and segments."""
     segments, words = {}, {}
     for script in scripts:
-        course, _ = _draw(script, parameters)
+        course, _ = draw(script, parameters)
         key = f"{script.label}/{script.id}"
         segments[key] = [
             {"start": scene.start, "end": scene.end, "label": scene.emotion, "intensity": scene.intensity}

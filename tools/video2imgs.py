@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.errors import DataError
 from datasets.frames import frame_folder
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
-from tools._media import Damage, decode, open_media, picture_clock, seconds_of
+from tools._media import Damage, decode, open_media, picture_clock, picture_stream, seconds_of
 
 TOOL = "video2imgs"
 
@@ -63,7 +63,7 @@ def extract(source: Path, folder: Path, *, short_side: int, quality: int, fps: f
             (folder / f"{written:06d}.jpg").write_bytes(picture)
 
     with open_media(source) as container:
-        stream = container.streams.best("video")
+        stream = picture_stream(container)
         for frame in decode(container, stream, damage):
             if size is None:
                 size = display_size(frame, stream.sample_aspect_ratio, short_side)

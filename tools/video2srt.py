@@ -1,4 +1,4 @@
-"""The speech of videos as subtitles srt/<label>/<id>.srt, one sentence a cue, on the picture's clock; with faster-whisper.
+"""The speech of videos as subtitles srt/<label>/<id>.srt, one sentence a cue on the picture's clock; by faster-whisper.
 
     python tools/video2srt.py VIDEOS SRT --model small.en
 
@@ -33,13 +33,14 @@ TOOL = "video2srt"
 WHISPER_RATE = 16_000
 PAUSE = 1.0  # seconds of silence that end a cue
 LONGEST = 10.0  # seconds after which a cue ends even within a sentence
-SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！")
+SENTENCE_ENDS = (".", "?", "!", "…", "\u3002", "\uff1f", "\uff01")  # the last three as in Chinese and Japanese
 
 
 def model_folder(model: str) -> Path:
     """The folder of a model given by name or folder, fetched if need be. Raises DataError with the way by hand."""
     if Path(model).is_dir():
-        lacking = [name for name in ("config.json", "model.bin", "tokenizer.json") if not (Path(model) / name).is_file()]
+        needed = ("config.json", "model.bin", "tokenizer.json")
+        lacking = [name for name in needed if not (Path(model) / name).is_file()]
         if lacking:
             raise DataError(f"{model} has no {' and no '.join(lacking)}; give the folder of a faster-whisper model")
         return Path(model)
@@ -49,9 +50,9 @@ def model_folder(model: str) -> Path:
         raise DataError(f"--model: {error}, or a folder") from None
     except Exception as error:  # the hub's client raises whatever its transport does
         raise DataError(
-            f"model {model!r} cannot be fetched ({type(error).__name__}); where there is a network, download config.json,"
-            " model.bin, tokenizer.json and vocabulary.* of that model from https://huggingface.co/Systran into one"
-            " folder, and give it as --model FOLDER"
+            f"model {model!r} cannot be fetched ({type(error).__name__}); where there is a network, download its"
+            " config.json, model.bin, tokenizer.json and vocabulary.* from https://huggingface.co/Systran into one"
+            " folder, and give that as --model FOLDER"
         ) from None
 
 
@@ -139,7 +140,9 @@ def _transcribe_all(args: argparse.Namespace) -> int:
 
 @functools.cache
 def _load(model: Path, device: str, compute_type: str, threads: int) -> WhisperModel:
-    return WhisperModel(str(model), device=device, compute_type=compute_type, cpu_threads=threads, local_files_only=True)
+    return WhisperModel(
+        str(model), device=device, compute_type=compute_type, cpu_threads=threads, local_files_only=True
+    )
 
 
 def _time(seconds: float) -> pysrt.SubRipTime:

@@ -1,0 +1,199 @@
+"""tools/check_dataset.py: every planted fault is found and nothing else, and the exit status is training's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.annotations import Annotation, Video, write_annotation
+from datasets.frames import frame_file
+from datasets.video_emotion import Layout
+from tests import media
+from tools._inspection import inspect_video
+from tools.check_dataset import main
+
+LABELS = ("Anger", "Joy")
+CUES = [("00:00:00,500", "00:00:01,500", "so happy")]
+
+
+def write_whole(layout: Layout, label: str, id: str) -> Video:
+    """A video of 2 s without any fault."""
+    frames = [np.full((24, 32, 3), 20 * n, np.uint8) for n in range(8)]
+    media.write_video(layout, label, id, frames=frames, fps=4.0, waveform=media.tone(2.0, 16_000), cues=CUES)
+    return Video(id, label, "training")
+
+
+def run(*argv: object) -> tuple[int, str, str]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        status = main([str(argument) for argument in argv])
+    return status, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return media.layout_in(tmp_path)
+
+
+@pytest.fixture
+def video(layout: Layout) -> Video:
+    return write_whole(layout, "Joy", "a")
+
+
+@pytest.fixture
+def files(layout: Layout, video: Video) -> dict[str, Path]:
+    return {
+        "frames": layout.video_path / "Joy" / "a",
+        "mp3": layout.audio_path / "Joy" / "a.mp3",
+        "srt": layout.srt_path / "Joy" / "a.srt",
+    }
+
+
+def truncate(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def shrink(path: Path) -> None:
+    path.write_bytes(cv2.imencode(".jpg", np.zeros((12, 32, 3), np.uint8))[1].tobytes())
+
+
+FAULTS = {  # what is done to the files: the fault, a part of the row, whether it is a note
+    "frames gone": (lambda f: f["frames"].rename(f["frames"].with_name("b")), "frames missing", "", False),
+    "n_frames gone": (lambda f: (f["frames"] / "n_frames").unlink(), "n_frames unreadable", "No such file", False),
+    "n_frames odd": (lambda f: (f["frames"] / "n_frames").write_text("x"), "n_frames unreadable", "number", False),
+    "n_frames high": (lambda f: (f["frames"] / "n_frames").write_text("9"), "n_frames too high", "000009.jpg", False),
+    "n_frames low": (lambda f: (f["frames"] / "n_frames").write_text("6"), "n_frames too low", "000007.jpg", True),
+    "fps odd": (lambda f: (f["frames"] / "fps").write_text("fast"), "fps unreadable", "number", False),
+    "frame gone": (lambda f: frame_file(f["frames"], 3).unlink(), "n_frames too high", "000004.jpg", False),
+    "frame empty": (lambda f: frame_file(f["frames"], 3).write_bytes(b""), "frame empty", "000004.jpg", False),
+    "frame cut": (lambda f: truncate(frame_file(f["frames"], 3), 0.6), "frame unreadable", "cut off", False),
+    "frame no jpg": (lambda f: frame_file(f["frames"], 0).write_bytes(b"x" * 99), "frame unreadable", "no JPEG", False),
+    "frame small": (lambda f: shrink(frame_file(f["frames"], 7)), "frame sizes differ", "32x24 and 32x12", False),
+    "mp3 gone": (lambda f: f["mp3"].unlink(), "sound missing", "", False),
+    "mp3 empty": (lambda f: f["mp3"].write_bytes(b""), "sound empty", "", False),
+    "mp3 noise": (lambda f: f["mp3"].write_bytes(b"noise" * 99), "sound unreadable", "", False),
+    "mp3 cut": (lambda f: truncate(f["mp3"], 0.3), "sound unreadable", "cut off", False),
+    "mp3 of an instant": (
+        lambda f: media.write_sound(f["mp3"], media.tone(0.01, 16_000), 16_000),
+        "sound unreadable", "holds 0.010 s", False,
+    ),
+    "mp3 short": (
+        lambda f: media.write_sound(f["mp3"], media.tone(0.8, 16_000), 16_000),
+        "durations differ", "2.0 s of frames", True,
+    ),
+    "srt gone": (lambda f: f["srt"].unlink(), "subtitles missing", "", True),
+    "srt binary": (lambda f: f["srt"].write_bytes(bytes(range(256)) * 9), "subtitles unreadable", "not text", False),
+    "srt prose": (lambda f: f["srt"].write_text("no times here"), "subtitles without times", "", True),
+    "srt late": (
+        lambda f: media.write_subtitles(f["srt"], [*CUES, ("00:00:02,500", "00:00:03,000", "late")]),
+        "subtitles past the end", "1 of 2 start after the end at 2.0 s, first at 2.5 s", True,
+    ),
+}
+
+
+def test_a_whole_video_has_no_findings(layout, video):
+    assert inspect_video(video, layout, None) == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(layout, video, files, name):
+    spoil, fault, part, is_note = FAULTS[name]
+    spoil(files)
+    (finding,) = inspect_video(video, layout, None)
+    assert (finding.fault, finding.label, finding.id, finding.is_note) == (fault, "Joy", "a", is_note)
+    assert part in f"{finding.detail} {finding.path}"
+    assert finding.remedy
+    # What the other columns say, and the advice to run this very tool, are not repeated.
+    assert "check_dataset" not in finding.detail
+    assert str(finding.path) not in finding.detail
+
+
+def test_an_empty_subtitle_file_is_a_video_without_speech(layout, video, files):
+    files["srt"].write_bytes(b"")
+    assert inspect_video(video, layout, None) == []
+
+
+def test_samples_and_full(layout, video, files):
+    truncate(frame_file(files["frames"], 5), 0.6)
+    assert inspect_video(video, layout, 3) == []  # frames 0, 4 and 7
+    assert len(inspect_video(video, layout, None)) == 1
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with one fault or note of several kinds, and odd names."""
+    root = tmp_path_factory.mktemp("data set")
+    layout = media.layout_in(root)
+    keys = ("Joy", "whole"), ("Joy", "-it's \"é\""), ("Joy", "both"), ("Anger", "both"), ("Anger", "gone")
+    videos = [write_whole(layout, label, id) for label, id in keys]
+    for path in (layout.video_path / "Anger" / "gone").iterdir():
+        path.unlink()
+    (layout.video_path / "Anger" / "gone").rmdir()
+    truncate(layout.audio_path / "Joy" / "-it's \"é\".mp3", 0.3)
+    (layout.srt_path / "Joy" / "both.srt").unlink()
+    (layout.video_path / "Joy" / "extra").mkdir()
+    (layout.video_path / "Joy" / ".part-1.new").mkdir()
+    write_annotation(root / f"{root.name}.json", Annotation(LABELS, tuple(videos)))
+    return root
+
+
+def test_table_summary_and_status(spoilt):
+    status, out, err = run("--root_path", spoilt, "--jobs", 1)
+    assert status == 1
+    *rows, summary = out.splitlines()
+    assert rows[0].split() == ["fault", "label", "id", "path", "what", "to", "do"]
+    faults = [row for row in rows if row.startswith("FAULT")]
+    notes = [row for row in rows if row.startswith("note")]
+    assert len(faults) == 3
+    assert any("subset empty (validation)" in row for row in faults)
+    assert any(re.search(r"frames missing +Anger +gone +imgs/Anger/gone +run tools/", row) for row in faults)
+    assert any(re.search(r"sound unreadable \(.*\) +Joy +-it's \"é\" +mp3/Joy/-it's \"é\".mp3", row) for row in faults)
+    assert len(notes) == 3
+    assert any(re.search(r"id in several classes \(Joy, Anger\) +Joy +both", row) for row in notes)
+    assert any(re.search(r"not annotated \(1 such in this class\) +Joy +extra +imgs/Joy/extra", row) for row in notes)
+    assert any(re.search(r"subtitles missing +Joy +both +srt/Joy/both.srt", row) for row in notes)
+    assert summary.startswith("check_dataset: 5 videos, 2 with faults (")
+    assert "3 notes (" in summary
+    assert "100%" in err  # the progress bar
+
+
+def test_notes_alone_do_not_fail(layout, tmp_path):
+    videos = [write_whole(layout, "Joy", "a"), Video("b", "Anger", "validation")]
+    write_whole(layout, "Anger", "b")
+    for path in (layout.srt_path / "Joy", layout.srt_path / "Anger"):
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+    layout.srt_path.rmdir()
+    write_annotation(tmp_path / "x.json", Annotation(LABELS, tuple(videos)))
+    status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--full")
+    assert status == 0
+    assert out.count("note") == 2  # one row for all the subtitles, and the summary
+    assert "subtitles missing (for all videos)" in out
+    assert "check_dataset: 2 videos, 0 with faults, 1 notes (1 subtitles missing)" in out
+
+
+def test_broken_annotation_fails(layout, video, tmp_path):
+    (tmp_path / "x.json").write_text('{"labels": []}')
+    status, out, err = run("--root_path", tmp_path, "--annotation_path", "x.json")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "x.json" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--root_path", "{}/none"], "none is no folder"),
+        (["--root_path", "{}"], "is no file; make it with tools/make_annotations.py"),
+        (["--root_path", "{}", "--video_path", "frames"], "frames is no folder; make it with tools/video2imgs.py"),
+    ],
+)
+def test_wrong_arguments_are_one_line(layout, video, tmp_path, flags, said):
+    status, out, err = run(*(flag.format(tmp_path) for flag in flags))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
