@@ -44,7 +44,7 @@ def test_patches_run_over_time_within_a_frequency_band() -> None:
     model = AudioSpectrogramTransformer(**SIZES)
     fbank = torch.zeros(1, 50, 128)
     before = model.embed(fbank)
-    fbank[:, 41:46, 0:5] = 1  # only the last of the 4 patches in time reaches frames 41.., only the first band bins 0..4
+    fbank[:, 41:46, 0:5] = 1  # reached by the last of 4 patches in time and by the first band alone
     changed = (model.embed(fbank) - before).abs().sum(-1)[0]
     assert model.grid == (12, 4)
     assert changed.nonzero().flatten().tolist() == [2 + 3]

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from datasets.frames import read_clip, read_fps, read_n_frames
 from tests.videos import grey, write_video
 from tools._batch import Source, convert_all
 from tools._workers import Failure, parallel
-from tools.video2imgs import extract, main
+from tools.video2imgs import display_size, extract, main
 
 TOOL = Path(__file__).parents[1] / "tools" / "video2imgs.py"
 LEVELS = list(range(20, 220, 20))  # ten pictures
@@ -61,6 +63,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = write_video(root / "Joy" / "cut.mkv", pictures * 10)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     write_video(root / "Joy" / "jump.mkv", pictures[:3], times=[0, 0.1, 3600])
+    coding = write_video(root / "Joy" / "coding.mp4", pictures)
+    coding.write_bytes(coding.read_bytes().replace(b"avc1", b"zzzz"))
     (root / "Joy" / "empty.mp4").touch()
     (root / "Joy" / "garbage.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
     write_video(root / "Joy" / "twice.mkv", pictures)
@@ -106,7 +110,7 @@ def test_lower_rate_takes_the_picture_in_the_middle_of_each_interval(videos, tmp
 def test_a_damaged_picture_leaves_the_times_of_the_others(made):
     run, imgs = made
     assert levels(imgs / "Joy" / "damaged") == [*LEVELS[:4], LEVELS[3], *LEVELS[5:]]  # the one before stays
-    assert re.search(r"note .*damaged\.webm: 1 damaged packets skipped", run.err)
+    assert re.search(r"note .*damaged\.webm: damaged packets skipped: 1", run.err)
 
 
 def test_a_cut_off_file_gives_what_is_there(made):
@@ -119,16 +123,17 @@ def test_a_cut_off_file_gives_what_is_there(made):
 def test_unusable_files_are_one_line_each_and_fail_the_run(made):
     run, imgs = made
     failed = [line.split("FAILED ")[1] for line in run.err.splitlines() if "FAILED" in line]
-    assert len(failed) == 4
+    assert len(failed) == 5
     for name, reason in (
         ("empty.mp4", "is no readable video file"),
         ("garbage.mp4", "is no readable video file"),
+        ("coding.mp4", "its picture is in an unknown coding"),
         ("jump.mkv", "its time stamps jump by 3600 s"),
         ("twice.mkv", "has the same id as twice.avi"),
     ):
         assert any(f"{name}: {reason}" in line for line in failed)
     assert run.status == 1
-    assert re.fullmatch(r"video2imgs: 8 done \(1 damaged\), 0 already there, 4 failed, \d+ s\n", run.out)
+    assert re.fullmatch(r"video2imgs: 8 done \(1 damaged\), 0 already there, 5 failed, \d+ s\n", run.out)
     assert not (imgs / "Joy" / "empty").exists()
 
 
@@ -137,7 +142,7 @@ def test_the_next_run_does_nothing_twice(videos, made):
     before = {path: path.stat().st_mtime_ns for path in imgs.rglob("*")}
     (imgs / "Joy" / ".part-12345.new").mkdir()
     again = run(videos, imgs, "--fps", 10, "--jobs", 1)
-    assert re.fullmatch(r"video2imgs: 0 done, 8 already there, 4 failed, \d+ s\n", again.out)
+    assert re.fullmatch(r"video2imgs: 0 done, 8 already there, 5 failed, \d+ s\n", again.out)
     assert again.status == 1
     after = {path: path.stat().st_mtime_ns for path in imgs.rglob("*")}  # the leftover is gone, too
     assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} <= {imgs / "Joy"}
@@ -174,6 +179,11 @@ def test_display_rotation(tmp_path):
 def test_size(videos, tmp_path, short_side, shape):
     extract(videos / "Anger" / "plain mp4.mp4", tmp_path / "x", short_side=short_side, quality=90, fps=None)
     assert read_clip(tmp_path / "x", [0, 9]).shape[1:3] == shape
+
+
+def test_pixels_that_are_not_square():
+    # 720x576 in widescreen: 720 * 16 / 11 = 1047.3 wide, so 436.4 when 240 high.
+    assert display_size(av.VideoFrame(720, 576), Fraction(16, 11), 240) == (436, 240)
 
 
 @pytest.fixture(scope="module")

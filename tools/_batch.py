@@ -54,12 +54,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def conversion_parser(tool: str, description: str, output: str) -> argparse.ArgumentParser:
-    """The arguments that every conversion of a folder of videos takes."""
+def conversion_parser(
+    tool: str, description: str, output: str, jobs: str = "one per core"
+) -> argparse.ArgumentParser:
+    """The arguments that every conversion of a folder of videos takes; `jobs` says what is the default of --jobs."""
     parser = argparse.ArgumentParser(prog=f"{tool}.py", description=description)
-    parser.add_argument("videos", type=Path, help="folder with VIDEOS/<label>/<id>.mp4 (or mkv, avi, webm, ...)")
+    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="folder with <label>/<id>.mp4 (or .mkv, .avi, ...)")
     parser.add_argument("output", type=Path, metavar=output.upper(), help="folder to write to; made when missing")
-    parser.add_argument("--jobs", type=positive, help="worker processes (default: one per core)")
+    parser.add_argument("--jobs", type=positive, help=f"worker processes (default: {jobs})")
     parser.add_argument("--overwrite", action="store_true", help="make again what is already there")
     return parser
 

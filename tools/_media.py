@@ -41,8 +41,8 @@ class Damage:
     cut: bool = False
 
     def __str__(self) -> str:
-        said = [f"{self.packets} damaged packets skipped"] if self.packets else []
-        return "; ".join([*said, *(["the file is cut off or damaged at its end"] if self.cut else [])])
+        said = [f"damaged packets skipped: {self.packets}"] if self.packets else []
+        return "; ".join([*said, "the file is cut off or damaged at its end"] if self.cut else said)
 
 
 @contextlib.contextmanager

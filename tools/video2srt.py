@@ -101,7 +101,8 @@ def transcribe(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    parser = conversion_parser(TOOL, "Turn the speech of videos into subtitles with faster-whisper.", "srt")
+    description = "Turn the speech of videos into subtitles with faster-whisper."
+    parser = conversion_parser(TOOL, description, "srt", jobs="one per four cores; one with --device cuda")
     parser.add_argument("--model", default="tiny.en", help="name on the hub, or folder (default: tiny.en)")
     parser.add_argument("--language", default="en", help="en, de, ... or `auto` to find it out (default: en)")
     parser.add_argument(
