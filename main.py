@@ -74,6 +74,8 @@ def open_loader(
         training=training,
         seed=flags.seed,
         min_crop_scale=flags.min_crop_scale,
+        freq_mask=flags.freq_mask,
+        time_mask=flags.time_mask,
         skip_bad=flags.skip_bad,
     )
     for line in dataset.left_out:

@@ -17,6 +17,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "snippet_duration": 8,
         "sample_size": 48,
         "min_crop_scale": 0.7,
+        "freq_mask": 8,
+        "time_mask": 8,
         "embed_dim": 128,
         "depth": 4,
         "num_heads": 4,
@@ -109,6 +111,8 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--audio_frames", type=_POSITIVE, default=100, help="sound of a segment, frames of 10 ms")
     group.add_argument("--max_tokens", type=_POSITIVE, default=32, help="word pieces of a segment's subtitles")
     group.add_argument("--min_crop_scale", type=_SHARE, default=0.5, help="smallest training crop, share of a side")
+    group.add_argument("--freq_mask", type=_COUNT, default=24, help="widest mask of a training sound, mel bins")
+    group.add_argument("--time_mask", type=_COUNT, default=19, help="widest mask of a training sound, frames of 10 ms")
 
     group = parser.add_argument_group("sizes of the model")
     group.add_argument("--embed_dim", type=_POSITIVE, default=768, help="width of the encoders")

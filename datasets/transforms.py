@@ -69,17 +69,16 @@ class FrameTransform:
         return lambda frame: cv2.warpAffine(frame, turn, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def mask_spectrogram(fbank: Tensor, rng: np.random.Generator, frequency: int = 24, time: int = 19) -> Tensor:
-    """A copy of `fbank` (S, F, 128) with one band of mel bins and one of frames set to zero in every segment, as AST
-    does before it normalises.
+def mask_spectrogram(fbank: Tensor, rng: np.random.Generator, frequency: int, time: int) -> Tensor:
+    """A copy of `fbank` (S, F, 128) with one band of mel bins and one of frames set to its mean in every segment.
 
-    The bands' widths are uniform below `frequency` bins and `time` frames. 19 of 100 frames are the share of AST's
-    recipe for short sounds, 96 of 512.
+    The bands' widths are uniform below `frequency` bins and `time` frames. Zero, which AST fills in, is a loud sound in
+    log-mel energies, and drowns what is left.
     """
-    masked = fbank.clone()
+    masked, mean = fbank.clone(), fbank.mean()
     for segment in masked:
         for bins, limit in ((segment.T, frequency), (segment, time)):
             width = rng.uniform(0, min(limit, len(bins)))
             start = int(rng.uniform(0, len(bins) - width))
-            bins[start : start + int(width)] = 0
+            bins[start : start + int(width)] = mean
     return masked

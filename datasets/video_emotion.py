@@ -91,6 +91,8 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
     audio_frames: F, spectrogram frames of 10 ms per segment.
     max_tokens: L, with [CLS] and [SEP].
     training: random clips, crops and augmentation, drawn from (seed, epoch, index) alone.
+    min_crop_scale, freq_mask, time_mask: smallest crop, share of the short side; widest masks of the sound, bins and
+        frames. 19 of 100 frames are the share of AST's recipe for short sounds, 96 of 512.
     skip_bad: leave out videos that cannot be read, listed in `left_out` and in `VideoBatch.skipped`.
     tokenizer: S texts -> ids int64 and mask bool (S, L); None for BERT's word pieces.
 
@@ -111,6 +113,8 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         training: bool,
         seed: int = 0,
         min_crop_scale: float = 0.5,
+        freq_mask: int = 24,
+        time_mask: int = 19,
         skip_bad: bool = False,
         tokenizer: Tokenize | None = None,
     ) -> None:
@@ -122,6 +126,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.max_tokens = max_tokens
         self.training = training
         self.seed = seed
+        self.masks = freq_mask, time_mask
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
         self.tokenizer = tokenizer or partial(encode_texts, max_tokens=max_tokens)
@@ -169,7 +174,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         seconds = [cut_second(spectrogram, centre, self.audio_frames) for centre in clip_centres(indices, fps)]
         fbank = torch.stack(seconds)
         if rng is not None:
-            fbank = mask_spectrogram(fbank, rng)
+            fbank = mask_spectrogram(fbank, rng, *self.masks)
 
         bounds = blocks(n_frames / fps, self.n_segments)
         subtitles = []

@@ -78,14 +78,14 @@ def test_share_of_the_short_side() -> None:
 
 
 def test_spectrogram_loses_one_band_and_one_stretch_per_segment() -> None:
-    fbank, rng = torch.ones(200, 100, 128), np.random.default_rng(0)
-    masked = mask_spectrogram(fbank, rng)
-    assert fbank.min() == 1
+    fbank = torch.tensor([1.0, 3.0]).repeat(200, 100, 64)  # of mean 2
+    masked = mask_spectrogram(fbank, np.random.default_rng(0), frequency=24, time=19)
+    assert set(fbank.unique().tolist()) == {1.0, 3.0}
     widths = []
     for segment in masked:
-        times, bins = (segment == 0).all(dim=1), (segment == 0).all(dim=0)
-        # Nothing but whole rows and whole columns is zero, and each kind is one run.
-        torch.testing.assert_close(segment == 0, times[:, None] | bins[None, :])
+        times, bins = (segment == 2).all(dim=1), (segment == 2).all(dim=0)
+        # Nothing but whole rows and whole columns is the mean, and each kind is one run.
+        torch.testing.assert_close(segment == 2, times[:, None] | bins[None, :])
         for run in (times, bins):
             assert (run.int().diff().abs().sum() + run[0] + run[-1]) in (0, 2)
         widths.append((int(times.sum()), int(bins.sum())))
@@ -96,14 +96,16 @@ def test_spectrogram_loses_one_band_and_one_stretch_per_segment() -> None:
 
 
 def test_spectrogram_shorter_than_its_mask() -> None:
-    masked = mask_spectrogram(torch.ones(50, 4, 128), np.random.default_rng(0))
+    fbank = torch.tensor([1.0, 3.0]).repeat(50, 4, 64)
+    masked = mask_spectrogram(fbank, np.random.default_rng(0), frequency=24, time=19)
     assert masked.shape == (50, 4, 128)
-    assert (masked.amax(dim=(1, 2)) == 1).all()
+    assert (masked == 3).any(dim=2).any(dim=1).all(), "every segment keeps something"
 
 
 def test_mask_depends_on_the_generator_alone() -> None:
     torch.manual_seed(0)
+    noise = torch.rand(3, 100, 128)
     state = torch.get_rng_state()
-    first, second = (mask_spectrogram(torch.ones(3, 100, 128), np.random.default_rng(7)) for _ in range(2))
+    first, second = (mask_spectrogram(noise, np.random.default_rng(7), 24, 19) for _ in range(2))
     torch.testing.assert_close(first, second)
     torch.testing.assert_close(torch.get_rng_state(), state)
