@@ -19,10 +19,10 @@ def polarity_consistent_cross_entropy(scores: Tensor, labels: Tensor, polarity: 
 
 
 def temporal_distribution_kl(target: Tensor, student_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """KL(Q || P), P = softmax of the student's segment scores over all S x C entries: (total, degree part, emotion part).
+    """KL(Q || P), P the softmax of the student's segment scores over all S x C entries: (total, degree, emotion part).
 
-    target Q (B, S, C) sums to 1 over S and C; student_scores (B, S, C). By the chain rule the total is the divergence of
-    the two distributions over time (degree) plus the expected divergence of the emotions within a segment (emotion).
+    target Q (B, S, C) sums to 1 over S and C; student_scores (B, S, C). By the chain rule the total is the divergence
+    of the two distributions over time (degree) plus the expected divergence of the emotions within a segment (emotion).
     """
     target, scores = target.double(), student_scores.double()  # small tensors; equal distributions then differ by 1e-8
     log_p = scores.flatten(1).log_softmax(dim=1).reshape(scores.shape)
@@ -38,11 +38,11 @@ def temporal_distribution_kl(target: Tensor, student_scores: Tensor) -> tuple[Te
 
 
 def complementary_contrast(anchor: Tensor, words: Tensor, other: Tensor, valid: Tensor, temperature: float) -> Tensor:
-    """Eq. 5 for one modality: pull a word's vector towards the word, push it from the other modality elsewhere in time.
+    """Eq. 5 for one modality: pull a word's vector to the word, push it from the other modality elsewhere in time.
 
-    anchor, words, other: L2-normalised (B, S, K, D), for each word its vector in this modality, its own embedding and its
-    vector in the other modality; valid (B, S, K) bool. The negatives of a word are `other` at the words of the other
-    segments of its video. Mean over all valid words; 0 without any.
+    anchor, words, other: L2-normalised (B, S, K, D), for each word its vector in this modality, its own embedding and
+    its vector in the other modality; valid (B, S, K) bool. The negatives of a word are `other` at the words of the
+    other segments of its video. Mean over all valid words; 0 without any.
     """
     n_videos, n_segments, n_words = valid.shape
     anchor, words, other = (_at_least_float32(x).flatten(1, 2) for x in (anchor, words, other))  # (B, S*K, D)

@@ -1,4 +1,4 @@
-"""Temporal emotion scores (Eq. 3), hierarchical verification of the lexicon's cues (E1, E2, E3), the target distribution.
+"""Temporal emotion scores (Eq. 3), hierarchical verification of the cues (E1, E2, E3), the target distribution.
 
 Pure functions on tensors: B videos, S segments, C emotions, K cues per segment.
 """
@@ -28,12 +28,12 @@ def verify_cues(
 ) -> Tensor:
     """Which cues agree with the content of their own segment, bool (B, S, K).
 
-    scores: temporal scores (B, S, C). sentiment (B, S, K) in {-1, +1}, emotion (B, S, K, C) distributions, degree
-    (B, S, K) in 0..1 and valid (B, S, K) bool describe the cues; polarity (C,) in {-1, 0, +1} the emotions. `stage` is the
-    last test that counts: `none` keeps every valid cue; `sentiment` (E1) asks for the sign of the segment's expected
-    polarity; `emotion` (E2) also that the segment's strongest emotion has the greatest mass in the cue, ties count;
-    `degree` (E3) also that the cue's degree is within `threshold` of that emotion's score, min-max scaled over time. A
-    score that never changes, as in a video of one segment, has degree 0.
+    scores: temporal scores (B, S, C). sentiment (B, S, K) in {-1, +1}, emotion (B, S, K, C) distributions, degree (B,
+    S, K) in 0..1 and valid (B, S, K) bool describe the cues; polarity (C,) in {-1, 0, +1} the emotions. `stage` is
+    the last test that counts: `none` keeps every valid cue; `sentiment` (E1) asks for the sign of the segment's
+    expected polarity; `emotion` (E2) also that the segment's strongest emotion has the greatest mass in the cue, ties
+    count; `degree` (E3) also that the cue's degree is within `threshold` of that emotion's score, min-max scaled over
+    time. A score that never changes, as in a video of one segment, has degree 0.
     """
     if stage not in STAGES:
         raise ValueError(f"stage is one of {', '.join(STAGES)}, not {stage!r}")
@@ -60,8 +60,8 @@ def temporal_emotion_distribution(
 ) -> Tensor:
     """The target Q (B, S, C), one distribution over all segments and emotions of a video.
 
-    From the content: softmax of the temporal scores (B, S, C) over `temperature`. From the verified cues (B, S, K): their
-    emotions (B, S, K, C) weighted by their degrees. A video with verified cues takes `mix` of the second.
+    From the content: softmax of the temporal scores (B, S, C) over `temperature`. From the verified cues (B, S, K):
+    their emotions (B, S, K, C) weighted by their degrees. A video with verified cues takes `mix` of the second.
     """
     content = (scores / temperature).flatten(1).softmax(dim=1).reshape(scores.shape)
     mass = ((degree * verified)[..., None] * emotion).sum(dim=2)

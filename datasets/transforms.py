@@ -75,7 +75,8 @@ def mask_spectrogram(fbank: Tensor, rng: np.random.Generator, frequency: int, ti
     The bands' widths are uniform below `frequency` bins and `time` frames. Zero, which AST fills in, is a loud sound in
     log-mel energies, and drowns what is left.
     """
-    masked, mean = fbank.clone(), fbank.mean()
+    mean = float(fbank.numpy().mean())  # of torch.mean the last digits depend on the number of threads
+    masked = fbank.clone()
     for segment in masked:
         for bins, limit in ((segment.T, frequency), (segment, time)):
             width = rng.uniform(0, min(limit, len(bins)))
