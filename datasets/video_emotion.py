@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,16 @@ from torch.utils.data import Dataset, Sampler
 from datasets.annotations import AnnotatedSegment, Video
 from datasets.audio import MEL_BINS, SAMPLE_RATE, audio_file, cut_second, log_mel, read_sound
 from datasets.benchmarks import Benchmark
+from datasets.cues import find_cues
 from datasets.errors import DataError, bad_file
 from datasets.frames import frame_file, frame_folder, read_clip, read_fps, read_n_frames
+from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.subtitles import read_subtitles, subtitle_file, text_between
 from datasets.tokens import encode_texts
 from datasets.transforms import FrameTransform, mask_spectrogram
 
 log = logging.getLogger(__name__)
-
-Tokenize = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -41,10 +40,16 @@ class VideoBatch:
     fbank: Tensor  # float32 (B, S, F, 128) log-mel, not normalised
     token_ids: Tensor  # int64 (B, S, L) word pieces of the block's subtitles: [CLS] ... [SEP] [PAD] ...
     token_mask: Tensor  # bool (B, S, L), True = not padding
+    cue_sentiment: Tensor  # int8 (B, S, K) of the affective words, -1 or +1; 0 for padding
+    cue_emotion: Tensor  # float32 (B, S, K, C)
+    cue_degree: Tensor  # float32 (B, S, K)
+    cue_valid: Tensor  # bool (B, S, K), True = not padding
+    cue_pieces: Tensor  # bool (B, S, K, L), the word pieces of a cue
     labels: Tensor  # int64 (B,)
     blocks: Tensor  # float32 (B, S, 2) start and end in seconds
     truth: Tensor  # float32 (B, S, C) annotated distribution, sums to 1; zeros without annotated segments
     keys: list[tuple[str, str]]  # (label, id)
+    cue_words: list[list[list[str]]]  # of each video and segment, as they stand in the subtitles
     courses: list[tuple[AnnotatedSegment, ...]]
     skipped: list[str]  # one line per video that could not be read
 
@@ -94,7 +99,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
     min_crop_scale, freq_mask, time_mask: smallest crop, share of the short side; widest masks of the sound, bins and
         frames. 19 of 100 frames are the share of AST's recipe for short sounds, 96 of 512.
     skip_bad: leave out videos that cannot be read, listed in `left_out` and in `VideoBatch.skipped`.
-    tokenizer: S texts -> ids int64 and mask bool (S, L); None for BERT's word pieces.
+    lexicon, max_cues: where affective words come from, and K, how many of a segment are kept.
 
     Raises DataError, unless skip_bad, naming the first file that is missing or empty and how many videos lack one.
     """
@@ -110,27 +115,28 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         sample_size: int,
         audio_frames: int = 100,
         max_tokens: int = 32,
+        max_cues: int = 8,
+        lexicon: str | Path = DEFAULT_LEXICON,
         training: bool,
         seed: int = 0,
         min_crop_scale: float = 0.5,
         freq_mask: int = 24,
         time_mask: int = 19,
         skip_bad: bool = False,
-        tokenizer: Tokenize | None = None,
     ) -> None:
         self.benchmark = benchmark
         self.layout = layout
         self.n_segments = n_segments
         self.snippet_duration = snippet_duration
         self.audio_frames = audio_frames
-        self.max_tokens = max_tokens
+        self.max_tokens, self.max_cues = max_tokens, max_cues
         self.training = training
         self.seed = seed
         self.masks = freq_mask, time_mask
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
-        self.tokenizer = tokenizer or partial(encode_texts, max_tokens=max_tokens)
-        self.tokenizer([""])  # loads the vocabulary once, before the workers are forked
+        self.lexicon = AffectiveLexicon(benchmark, lexicon)
+        encode_texts([""], max_tokens)  # loads the vocabulary once, before the workers are forked
         faults = {video: fault for video in videos if (fault := _missing(video, layout)) is not None}
         self.left_out = list(faults.values())
         if faults and not skip_bad:
@@ -180,7 +186,9 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         subtitles = []
         if video not in self._wordless:
             subtitles = read_subtitles(subtitle_file(self.layout.srt_path, video.label, video.id))
-        token_ids, token_mask = self.tokenizer([text_between(subtitles, start, end) for start, end in bounds])
+        texts = [text_between(subtitles, start, end) for start, end in bounds]
+        token_ids, token_mask, places = encode_texts(texts, self.max_tokens)
+        cues = find_cues(texts, places, self.lexicon, self.max_cues)
 
         classes = self.benchmark.classes
         return VideoBatch(
@@ -188,10 +196,16 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             fbank=fbank[None],
             token_ids=token_ids[None],
             token_mask=token_mask[None],
+            cue_sentiment=cues.sentiment[None],
+            cue_emotion=cues.emotion[None],
+            cue_degree=cues.degree[None],
+            cue_valid=cues.valid[None],
+            cue_pieces=cues.pieces[None],
             labels=torch.tensor([classes.index(video.label)]),
             blocks=torch.from_numpy(bounds).float()[None],
             truth=torch.from_numpy(course_distribution(video.segments, bounds, classes))[None],
             keys=[(video.label, video.id)],
+            cue_words=[cues.words],
             courses=[video.segments],
             skipped=[],
         )
@@ -203,10 +217,16 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             fbank=torch.empty((0, segments, self.audio_frames, MEL_BINS)),
             token_ids=torch.empty((0, segments, self.max_tokens), dtype=torch.int64),
             token_mask=torch.empty((0, segments, self.max_tokens), dtype=torch.bool),
+            cue_sentiment=torch.empty((0, segments, self.max_cues), dtype=torch.int8),
+            cue_emotion=torch.empty((0, segments, self.max_cues, len(self.benchmark.classes))),
+            cue_degree=torch.empty((0, segments, self.max_cues)),
+            cue_valid=torch.empty((0, segments, self.max_cues), dtype=torch.bool),
+            cue_pieces=torch.empty((0, segments, self.max_cues, self.max_tokens), dtype=torch.bool),
             labels=torch.empty(0, dtype=torch.int64),
             blocks=torch.empty((0, segments, 2)),
             truth=torch.empty((0, segments, len(self.benchmark.classes))),
             keys=[],
+            cue_words=[],
             courses=[],
             skipped=[line],
         )

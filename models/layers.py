@@ -1,7 +1,8 @@
-"""What both encoders share: initialisation and the choice of tokens."""
+"""What both encoders share: initialisation, the choice of tokens, the attention of the special ones."""
 
 from __future__ import annotations
 
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 
@@ -23,3 +24,15 @@ def initialise(module: nn.Module) -> None:
 def gather_tokens(tokens: Tensor, indices: Tensor) -> Tensor:
     """Rows of tokens (N, M, D) at indices (N, n): (N, n, D)."""
     return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def special_attention(block: Block, tokens: Tensor, n_special: int, n_patches: int) -> Tensor:
+    """Attention (N, n_patches) of the first `n_special` tokens (N, L, D) to the patches behind them, in this layer.
+
+    Mean over heads and special tokens, a distribution over the patches. Only these rows of the attention are computed.
+    """
+    attention = block.attn
+    query_key = attention.qkv(block.norm1(tokens)).unflatten(-1, (3, attention.num_heads, -1))[:, :, :2]
+    query = query_key[:, :n_special, 0].transpose(1, 2)
+    key = query_key[:, n_special : n_special + n_patches, 1].transpose(1, 2)
+    return (query @ key.transpose(-1, -2) * attention.scale).float().softmax(dim=-1).mean(dim=(1, 2))

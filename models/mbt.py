@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.ast import AudioSpectrogramTransformer
+from models.layers import special_attention
 from models.vit import VideoViT
 
 
@@ -26,6 +27,20 @@ class MBTOutput:
     visual_scores: Tensor  # (B, C) visual head on the temporally pooled features
     audio_scores: Tensor  # (B, C)
     video_scores: Tensor  # (B, C) their sum
+
+
+@dataclass
+class SegmentTokens:
+    """Tokens of N segments after the last norms, special ones first, and what entered the last layer."""
+
+    visual: Tensor  # (N, 1 + P_v, D)
+    audio: Tensor  # (N, 2 + P_a, D)
+    last_inputs: tuple[Tensor, Tensor]  # of either modality, with the bottleneck behind
+
+    @property
+    def patches(self) -> tuple[Tensor, Tensor]:
+        """Visual (N, P_v, D) and audio (N, P_a, D) patches alone."""
+        return self.visual[:, 1:], self.audio[:, 2:]
 
 
 class MBT(nn.Module):
@@ -63,35 +78,48 @@ class MBT(nn.Module):
             nn.init.trunc_normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
 
-    def fuse(self, visual_tokens: Tensor, audio_tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedded tokens (N, n_v, D) and (N, n_a, D) through all layers and the last norms; same shapes."""
+    def encode(
+        self, frames: Tensor, fbank: Tensor, visible: tuple[Tensor, Tensor] | None = None
+    ) -> SegmentTokens:
+        """Frames uint8 (N, 3, T, H, W) and sound (N, F, 128) of N segments through all layers and the last norms.
+
+        visible: indices (N, n) of the visual and of the audio patches that are encoded, all if None.
+        """
+        visible_visual, visible_audio = visible or (None, None)
+        visual = self.visual.embed(self.visual.normalise(frames), visible_visual)
+        audio = self.audio.embed(self.audio.normalise(fbank), visible_audio)
         for block in self.visual.blocks[: -self.fusion_depth]:
-            visual_tokens = block(visual_tokens)
+            visual = block(visual)
         for block in self.audio.blocks[: -self.fusion_depth]:
-            audio_tokens = block(audio_tokens)
-        n_visual, n_audio = visual_tokens.shape[1], audio_tokens.shape[1]
-        bottleneck = self.bottleneck.expand(len(visual_tokens), -1, -1)
+            audio = block(audio)
+        n_visual, n_audio = visual.shape[1], audio.shape[1]
+        bottleneck = self.bottleneck.expand(len(visual), -1, -1)
         for visual_block, audio_block in zip(
             self.visual.blocks[-self.fusion_depth :], self.audio.blocks[-self.fusion_depth :], strict=True
         ):
-            visual_out = visual_block(torch.cat([visual_tokens, bottleneck], dim=1))
-            audio_out = audio_block(torch.cat([audio_tokens, bottleneck], dim=1))
-            visual_tokens, audio_tokens = visual_out[:, :n_visual], audio_out[:, :n_audio]
+            last = torch.cat([visual, bottleneck], dim=1), torch.cat([audio, bottleneck], dim=1)
+            visual_out, audio_out = visual_block(last[0]), audio_block(last[1])
+            visual, audio = visual_out[:, :n_visual], audio_out[:, :n_audio]
             bottleneck = (visual_out[:, n_visual:] + audio_out[:, n_audio:]) / 2
-        return self.visual.norm(visual_tokens), self.audio.norm(audio_tokens)
+        return SegmentTokens(self.visual.norm(visual), self.audio.norm(audio), last)
+
+    def class_attention(self, tokens: SegmentTokens) -> tuple[Tensor, Tensor]:
+        """Attention of the special tokens to the patches in the last layer, mean over heads: (N, P_v) and (N, P_a)."""
+        visual_input, audio_input = tokens.last_inputs
+        n_visual, n_audio = tokens.visual.shape[1] - 1, tokens.audio.shape[1] - 2
+        return (
+            special_attention(self.visual.blocks[-1], visual_input, 1, n_visual),
+            special_attention(self.audio.blocks[-1], audio_input, 2, n_audio),
+        )
 
     def pool(self, features: Tensor) -> Tensor:
         """(B, S, D) to (B, D) over the segments."""
         return features.amax(dim=1) if self.temporal_pool == "max" else features.mean(dim=1)
 
-    def forward(self, frames: Tensor, fbank: Tensor) -> MBTOutput:
-        """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
-        n_videos, n_segments = frames.shape[:2]
-        visual_tokens = self.visual.embed(self.visual.normalise(frames.flatten(0, 1)))
-        audio_tokens = self.audio.embed(self.audio.normalise(fbank.flatten(0, 1)))
-        visual_tokens, audio_tokens = self.fuse(visual_tokens, audio_tokens)
-        visual_features = visual_tokens[:, 0].reshape(n_videos, n_segments, -1)
-        audio_features = audio_tokens[:, :2].mean(dim=1).reshape(n_videos, n_segments, -1)
+    def score(self, tokens: SegmentTokens, n_videos: int) -> MBTOutput:
+        """Features and scores of the segments and, by the same heads on the pooled features, of their videos."""
+        visual_features = tokens.visual[:, 0].unflatten(0, (n_videos, -1))
+        audio_features = tokens.audio[:, :2].mean(dim=1).unflatten(0, (n_videos, -1))
         visual_scores = self.visual_head(self.pool(visual_features)).float()
         audio_scores = self.audio_head(self.pool(audio_features)).float()
         return MBTOutput(
@@ -102,3 +130,7 @@ class MBT(nn.Module):
             audio_scores=audio_scores,
             video_scores=visual_scores + audio_scores,
         )
+
+    def forward(self, frames: Tensor, fbank: Tensor) -> MBTOutput:
+        """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
+        return self.score(self.encode(frames.flatten(0, 1), fbank.flatten(0, 1)), len(frames))

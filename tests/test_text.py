@@ -39,7 +39,7 @@ def test_frozen_means_no_gradient_and_no_dropout() -> None:
 
 def test_embedded_weights_know_that_joy_is_nearer_to_happiness_than_to_gravel() -> None:
     encoder = TextEncoder(folder=embedded_weights())
-    ids, mask = encode_texts(["joy", "happiness", "gravel"], max_tokens=6)
+    ids, mask, _ = encode_texts(["joy", "happiness", "gravel"], max_tokens=6)
     features = encoder(ids, mask)
     mean = torch.nn.functional.normalize(features.sum(1) / mask.sum(1, keepdim=True), dim=-1)
     assert encoder.embed_dim == 384

@@ -10,20 +10,20 @@ from datasets.tokens import encode_texts
 
 
 def test_ids_of_the_bert_vocabulary_padded_to_the_length() -> None:
-    ids, mask = encode_texts(["I LOVE you", "café", ""], 6)
+    ids, mask, _ = encode_texts(["I LOVE you", "café", ""], 6)
     assert ids.tolist() == [[101, 1045, 2293, 2017, 102, 0], [101, 7668, 102, 0, 0, 0], [101, 102, 0, 0, 0, 0]]
     assert mask.sum(dim=1).tolist() == [5, 3, 2]
     assert (mask == (ids != 0)).all()
 
 
 def test_longer_texts_are_cut_before_the_last_mark() -> None:
-    ids, mask = encode_texts(["I love you so so so much"], 6)
+    ids, mask, _ = encode_texts(["I love you so so so much"], 6)
     assert ids.tolist() == [[101, 1045, 2293, 2017, 2061, 102]]
     assert mask.all()
 
 
 def test_marks_written_in_a_subtitle_are_text() -> None:
-    ids, _ = encode_texts(["[SEP] [PAD] [MASK]"], 32)
+    ids, _, _ = encode_texts(["[SEP] [PAD] [MASK]"], 32)
     assert (ids == 102).sum() == 1
     assert (ids == 103).sum() == 0
 

@@ -198,7 +198,10 @@ def long_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(videos: Path, imgs: Path) -> subprocess.Popen:
     """Starts the tool and waits until it is in the middle of its second pair of videos."""
     command = [sys.executable, str(TOOL), str(videos), str(imgs), "--jobs", "2"]
+    # A shell starts background jobs, such as the tests themselves, with Ctrl-C ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         finished = {path.parent.name for path in imgs.glob("Joy/[a-d]/n_frames")}

@@ -1,0 +1,182 @@
+"""One step of MART's pre-training: the teacher verifies words and sets the target, the student recovers what is hidden.
+
+The EMA teacher sees the whole video, without gradient. Its temporal scores (Eq. 3) verify the cues and give the target
+distribution Q; its attention chooses what to mask. One pass of the student over the visible patches gives every loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.losses import (
+    complementary_contrast,
+    patch_recovery,
+    polarity_consistent_cross_entropy,
+    temporal_distribution_kl,
+)
+from core.verification import STAGES, temporal_emotion_distribution, temporal_scores, verify_cues
+from datasets.video_emotion import VideoBatch
+from models.mart import MART, Pair
+from models.masking import emotion_oriented_mask, frame_mask, masked_count, random_mask, tube_mask
+from models.mbt import SegmentTokens
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """What the pre-training does; defaults are the method's."""
+
+    polarity: Tensor  # (C,) in {-1, 0, +1}
+    lambda_0: float = 0.5
+    verify: str = "degree"  # the last stage of verification
+    threshold: float = 0.5  # of E3
+    mix: float = 0.5  # share of the cues in the target
+    teacher_temperature: float = 1.0
+    contrast_temperature: float = 0.1
+    masking: str = "emotion"
+    mask_ratio: tuple[float, float] = (0.1, 0.5)  # at the beginning and at the end
+    reveal: float = 0.1  # most attended patches that stay as hints, share of the masked ones
+    distribution: bool = True  # recover the temporal emotion distribution
+    unlabelled: bool = False
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.05)  # classification, contrast, distribution, patches
+
+    def ratio(self, progress: float) -> float:
+        """Share of masked patches at `progress` 0..1 of the pre-training."""
+        low, high = self.mask_ratio
+        return low + (high - low) * progress
+
+
+@dataclass
+class Teaching:
+    """What the teacher says of a batch."""
+
+    scores: Tensor  # temporal scores (B, S, C)
+    verified: Tensor  # bool (B, S, K)
+    target: Tensor  # Q (B, S, C)
+    tokens: SegmentTokens
+    words: Tensor  # (B, S, K, W)
+
+
+@torch.no_grad()
+def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress: float) -> Teaching:
+    """Temporal scores, verified cues and target of a batch at `progress` 0..1 of the pre-training.
+
+    While the teacher is young its belief about the video is mixed with the label, by a share that falls from 1 to 0 over
+    the first half.
+    """
+    tokens = teacher.mbt.encode(batch.frames.flatten(0, 1), batch.fbank.flatten(0, 1))
+    output = teacher.mbt.score(tokens, len(batch))
+    belief = output.video_scores.softmax(dim=-1)
+    prior = 0.0 if settings.unlabelled else max(0.0, 1 - 2 * progress)
+    if prior > 0:
+        belief = (1 - prior) * belief + prior * torch.nn.functional.one_hot(batch.labels, belief.shape[1])
+    scores = temporal_scores(output.segment_scores, belief.clamp_min(1e-12).log())
+    emotion, degree = batch.cue_emotion, batch.cue_degree
+    verified = verify_cues(
+        scores, batch.cue_sentiment, emotion, degree, batch.cue_valid, settings.polarity, settings.threshold,
+        settings.verify,
+    )
+    target = temporal_emotion_distribution(
+        scores, emotion, degree, verified, settings.mix, settings.teacher_temperature
+    )
+    words = teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
+    return Teaching(scores, verified, target, tokens, words)
+
+
+@torch.no_grad()
+def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ratio: float) -> Pair | None:
+    """Masks of the visual and of the audio patches, bool (B*S, P_v) and (B*S, P_a); None where nothing is masked."""
+    if settings.masking == "none":
+        return None
+    n_segments, device = len(taught.tokens.visual), taught.tokens.visual.device
+    visual, audio = teacher.mbt.visual, teacher.mbt.audio
+    # (times, places) of the visual grid; the sound's patches run over time within a frequency band
+    times, places = visual.grid[0], visual.grid[1] * visual.grid[2]
+    bands, steps = audio.grid
+    if settings.masking == "random":
+        return tuple(random_mask(n_segments, part.num_patches, ratio, device) for part in (visual, audio))
+    if settings.masking == "tube":  # the same places, or the same bands, at all times
+        bands_first = tube_mask(n_segments, (steps, bands), ratio, device)
+        return tube_mask(n_segments, (times, places), ratio, device), _time_last(bands_first, steps, bands)
+    if settings.masking == "frame":  # whole moments
+        moments = frame_mask(n_segments, (steps, bands), ratio, device)
+        return frame_mask(n_segments, (times, places), ratio, device), _time_last(moments, steps, bands)
+    attention = teacher.mbt.class_attention(taught.tokens)
+    if settings.masking == "emotion":
+        by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
+        has_words = taught.verified.any(dim=-1).reshape(-1, 1)
+        attention = tuple(
+            torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True)
+        )
+    return tuple(
+        emotion_oriented_mask(scores, ratio, round(settings.reveal * masked_count(ratio, scores.shape[1])))
+        for scores in attention
+    )
+
+
+def _time_last(mask: Tensor, steps: int, bands: int) -> Tensor:
+    return mask.unflatten(1, (steps, bands)).transpose(1, 2).flatten(1)
+
+
+def pretrain_losses(
+    student: MART, teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress: float
+) -> dict[str, Tensor]:
+    """All losses of a batch and their weighted sum `loss`, with what a researcher watches: shares of cues and masks."""
+    taught = teach(teacher, batch, settings, progress)
+    ratio = settings.ratio(progress)
+    masks = choose_masks(teacher, taught, settings, ratio)
+    output = student(batch.frames, batch.fbank, taught.words, masks)
+    scores, vectors = output.scores, output.words
+    zero = scores.video_scores.new_zeros(())
+
+    classification = zero
+    if not settings.unlabelled:
+        classification = sum(
+            polarity_consistent_cross_entropy(head, batch.labels, settings.polarity, settings.lambda_0)
+            for head in (scores.visual_scores, scores.audio_scores)
+        )
+    contrast = sum(
+        complementary_contrast(anchor, vectors.words, other, taught.verified, settings.contrast_temperature)
+        for anchor, other in ((vectors.visual, vectors.audio), (vectors.audio, vectors.visual))
+    )
+    distribution, degree, emotion = temporal_distribution_kl(taught.target, scores.segment_scores)
+    patches = zero
+    if masks is not None:
+        wanted = student.patch_targets(batch.frames, batch.fbank)
+        patches = sum(
+            patch_recovery(found, true, mask) for found, true, mask in zip(output.recovered, wanted, masks, strict=True)
+        )
+    parts = (classification, contrast, distribution if settings.distribution else zero, patches)
+    total = sum(weight * part for weight, part in zip(settings.weights, parts, strict=True))
+    watched = {"mask_ratio": zero + (0.0 if masks is None else masks[0].float().mean())}
+    watched |= _watch(taught, batch, settings)
+    return {
+        "loss": total,
+        "classification": classification,
+        "contrast": contrast,
+        "distribution": distribution,
+        "distribution_degree": degree,
+        "distribution_emotion": emotion,
+        "patches": patches,
+        **watched,
+    }
+
+
+@torch.no_grad()
+def _watch(taught: Teaching, batch: VideoBatch, settings: PretrainSettings) -> dict[str, Tensor]:
+    n_cues = batch.cue_valid.sum().clamp_min(1)
+    passed = {
+        f"cues_passing_{stage}": verify_cues(
+            taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,
+            settings.polarity, settings.threshold, stage,
+        ).sum() / n_cues
+        for stage in STAGES[1:]
+    }
+    content = taught.scores.flatten(1).softmax(dim=1)
+    return {
+        "segments_with_cues": batch.cue_valid.any(dim=-1).float().mean(),
+        **passed,
+        "teacher_entropy": torch.special.entr(content).sum(dim=1).mean(),
+    }

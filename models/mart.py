@@ -1,0 +1,117 @@
+"""MART: the baseline, the words, and what pre-training adds - word-to-patch attention and the recovery of patches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.decoder import HOG_BINS, PatchDecoder, hog, spectrogram_patches, video_patches
+from models.layers import gather_tokens
+from models.masking import visible_indices
+from models.mbt import MBT, MBTOutput, SegmentTokens
+from models.tacl import TemporalAffectiveComplementaryLearning, WordVectors
+from models.text import TextEncoder
+
+Pair = tuple[Tensor, Tensor]  # of the visual and of the audio patches
+
+
+@dataclass
+class MARTOutput:
+    """What one student pass gives: scores, vectors of the words, recovered patches (N = B*S segments)."""
+
+    scores: MBTOutput
+    words: WordVectors
+    recovered: Pair  # (N, M, P) values of all patches
+
+
+class MART(nn.Module):
+    """The whole model.
+
+    Args:
+        mbt: encoders, fusion and heads; alone it is the baseline and what is evaluated.
+        text: encoder of the subtitles' words.
+        decoder: width, depth and heads of either decoder.
+        target: `pixel` or `hog`, the values of a patch that the decoders recover.
+        mask_at: `encoder` drops masked patches before it, `decoder` encodes all and hides them from the decoder.
+    """
+
+    def __init__(
+        self,
+        mbt: MBT,
+        text: TextEncoder,
+        *,
+        num_heads: int,
+        common_dim: int,
+        decoder: tuple[int, int, int],
+        target: str,
+        mask_at: str,
+    ) -> None:
+        super().__init__()
+        self.mbt, self.text = mbt, text
+        self.hog_target = target == "hog"
+        self.mask_at = mask_at
+        dim = mbt.visual.embed_dim
+        self.tacl = TemporalAffectiveComplementaryLearning(text.embed_dim, dim, num_heads, common_dim)
+        width, depth, heads = decoder
+        raw = 3 * math.prod(mbt.visual.patch_embed.kernel_size), math.prod(mbt.audio.patch_embed.kernel_size)
+        sizes = (4 * HOG_BINS, 4 * HOG_BINS) if self.hog_target else raw
+        self.visual_decoder = PatchDecoder(dim, mbt.visual.num_patches, sizes[0], width, depth, heads)
+        self.audio_decoder = PatchDecoder(dim, mbt.audio.num_patches, sizes[1], width, depth, heads)
+
+    def word_features(self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor) -> Tensor:
+        """Features (B, S, K, W) of the cues' words: the mean of their word pieces in the context of the segment's text.
+
+        token_ids, token_mask (B, S, L); pieces (B, S, K, L) bool, which word pieces a cue consists of.
+        """
+        features = self.text(token_ids.flatten(0, 1), token_mask.flatten(0, 1)).unflatten(0, token_ids.shape[:2])
+        share = pieces / pieces.sum(dim=-1, keepdim=True).clamp_min(1)
+        return share.to(features.dtype) @ features
+
+    def forward(self, frames: Tensor, fbank: Tensor, words: Tensor, masks: Pair | None) -> MARTOutput:
+        """The student's pass.
+
+        frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128), words (B, S, K, W), masks bool (B*S, P_v) and (B*S, P_a),
+        True = masked, or None to see everything and recover nothing.
+        """
+        shape = frames.shape[:2]
+        visible = None if masks is None else tuple(map(visible_indices, masks))
+        early = visible if self.mask_at == "encoder" else None
+        tokens = self.mbt.encode(frames.flatten(0, 1), fbank.flatten(0, 1), early)
+        vectors = self.tacl(words, *(patches.unflatten(0, shape) for patches in tokens.patches))
+        recovered = () if visible is None else self._recover(tokens, visible, encoded_all=early is None)
+        return MARTOutput(self.mbt.score(tokens, shape[0]), vectors, recovered)
+
+    def _recover(self, tokens: SegmentTokens, visible: Pair, encoded_all: bool) -> Pair:
+        decoders = (self.visual_decoder, self.audio_decoder)
+        shown = tokens.patches
+        if encoded_all:
+            shown = tuple(gather_tokens(patches, index) for patches, index in zip(shown, visible, strict=True))
+        return tuple(decode(patches, index) for decode, patches, index in zip(decoders, shown, visible, strict=True))
+
+    @torch.no_grad()
+    def patch_targets(self, frames: Tensor, fbank: Tensor) -> Pair:
+        """What the decoders should recover of frames (B, S, 3, T, H, W) and fbank (B, S, F, 128): (B*S, M, P) each."""
+        values = self._values(
+            self.mbt.visual.normalise(frames.flatten(0, 1)), self.mbt.audio.normalise(fbank.flatten(0, 1))
+        )
+        if not self.hog_target:
+            return values
+        grey = values[0].unflatten(-1, (*self.mbt.visual.patch_embed.kernel_size, 3)).mean(dim=(-1, -4))
+        side = self.mbt.audio.patch_embed.kernel_size
+        return hog(grey), hog(values[1].unflatten(-1, side))
+
+    def _values(self, clips: Tensor, fbank: Tensor) -> Pair:
+        tubelet, side, _ = self.mbt.visual.patch_embed.kernel_size
+        convolution = self.mbt.audio.patch_embed
+        return (
+            video_patches(clips, tubelet, side),
+            spectrogram_patches(fbank, convolution.kernel_size[0], convolution.stride[0]),
+        )
+
+    def attention_to_patches(self, tokens: SegmentTokens, words: Tensor, verified: Tensor) -> Pair:
+        """Eq. 6: mean attention of the verified words (B, S, K) of a segment to its patches: (B*S, P_v), (B*S, P_a)."""
+        patches = (patches.unflatten(0, words.shape[:2]) for patches in tokens.patches)
+        return self.tacl.patch_scores(words, verified, *patches)
