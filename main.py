@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import opts
+
+if __name__ == "__main__":
+    opts.parse()  # --help and a misspelt flag need not wait for PyTorch
+
 import argparse
 import dataclasses
 import logging
@@ -16,17 +21,19 @@ from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-import opts
 from core import checkpoint, device, evaluation, experiment, report
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings, TrainState, train_one_epoch
-from core.optimizer import build_optimizer, build_schedule
+from core.optimizer import OptimizerSettings
+from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
 from datasets.loading import hold_out, make_loader
-from datasets.video_emotion import Layout, VideoEmotionDataset
-from models.build import ModelSizes, build_model, count_parameters
+from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset
+from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, count_parameters
+from models.mart import MART
 from models.mbt import MBT
+from models.text import TextEncoder, embedded_weights
 
 log = logging.getLogger("mart")
 
@@ -44,7 +51,7 @@ def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list
     """Benchmark, training videos and test videos of the annotation file."""
     if flags.root_path is None:
         raise opts.UsageError("--root_path: say which folder holds imgs/, mp3/, srt/ and the annotation file")
-    path = flags.annotation_path or Path(f"{flags.root_path.resolve().name}.json")
+    path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
     annotation = read_annotation(flags.root_path / path)
     training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
     if flags.debug:
@@ -59,6 +66,8 @@ def open_loader(
     flags: argparse.Namespace, benchmark: Benchmark, videos: list[Video], split: str, training: bool = False
 ) -> DataLoader:
     """Reader of one split: augmented and shuffled in training, deterministic otherwise."""
+    if not videos and split == "held-out":
+        raise opts.UsageError(f"--val_fraction {flags.val_fraction} holds out not one video: choose a larger one")
     if not videos:
         raise opts.UsageError(f"the {split} split of {flags.root_path} holds no videos; see tools/make_annotations.py")
     layout = Layout(*(flags.root_path / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
@@ -71,6 +80,8 @@ def open_loader(
         sample_size=flags.sample_size,
         audio_frames=flags.audio_frames,
         max_tokens=flags.max_tokens,
+        max_cues=flags.max_cues,
+        lexicon=flags.lexicon,
         training=training,
         seed=flags.seed,
         min_crop_scale=flags.min_crop_scale,
@@ -87,13 +98,26 @@ def open_loader(
     )
 
 
-def new_model(flags: argparse.Namespace, benchmark: Benchmark) -> MBT:
-    """The model that the flags ask for, with random weights."""
-    names = {field.name for field in dataclasses.fields(ModelSizes)} - {"n_classes"}
+def new_model(flags: argparse.Namespace, benchmark: Benchmark) -> MART | MBT:
+    """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
     try:
-        return build_model(ModelSizes(len(benchmark.classes), **{name: getattr(flags, name) for name in names}))
+        baseline = build_model(chosen(flags, ModelSizes, n_classes=len(benchmark.classes)))
+        if not flags.pretrain_epochs:
+            return baseline
+        return add_pretraining(baseline, TextEncoder(folder=embedded_weights()), chosen(flags, PretrainingSizes))
     except ValueError as error:
         raise opts.UsageError(f"sizes of the model: {error}") from None
+
+
+def chosen(flags: argparse.Namespace, sizes: type, **known: int) -> Any:
+    """A dataclass of sizes, filled from the flags of the same names."""
+    names = {field.name for field in dataclasses.fields(sizes)} - set(known)
+    return sizes(**known, **{name: getattr(flags, name) for name in names})
+
+
+def recogniser(model: MART | MBT) -> MBT:
+    """The part that scores a video."""
+    return model.mbt if isinstance(model, MART) else model
 
 
 def step_settings(flags: argparse.Namespace, benchmark: Benchmark) -> StepSettings:
@@ -123,12 +147,27 @@ def score_split(
     return metrics
 
 
+def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> PretrainSettings:
+    """What the flags say of the pre-training."""
+    return PretrainSettings(
+        polarity=settings.polarity,
+        lambda_0=flags.lambda_0,
+        verify=flags.verify,
+        threshold=flags.degree_threshold,
+        mix=flags.cue_mix,
+        masking=flags.masking,
+        mask_ratio=(flags.mask_start, flags.mask_end),
+        distribution=flags.target == "distribution",
+        unlabelled=flags.unlabelled,
+        weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
+    )
+
+
 def train(flags: argparse.Namespace) -> None:
-    """Train, keep checkpoints, and score the test split once at the end with the averaged weights."""
+    """Pre-train and fine-tune, keep checkpoints, and score the test split once at the end with the averaged weights."""
     folder = flags.result_path / flags.expr_name
-    experiment.open_experiment(folder, resume=flags.resume, overwrite=flags.overwrite)
-    experiment.start_log(folder / "log.txt")
-    log.info("experiment %s", folder)
+    experiment.check_experiment(folder, resume=flags.resume, overwrite=flags.overwrite)
+    experiment.start_log(None)
     torch.manual_seed(flags.seed)
     benchmark, videos, test_videos = read_splits(flags)
     training_videos, held_out = hold_out(videos, flags.val_fraction, flags.seed)
@@ -138,32 +177,34 @@ def train(flags: argparse.Namespace) -> None:
     settings = step_settings(flags, benchmark)
 
     model = new_model(flags, benchmark).to(settings.device)
+    # everything that the user may have mistyped has been read by now
+    experiment.open_experiment(folder, opts.to_stored(flags), resume=flags.resume)
+    experiment.start_log(folder / "log.txt")
+    log.info("experiment %s", folder)
     log.info("parameters: %s", ", ".join(f"{part} {n:,}" for part, n in count_parameters(model).items()))
-    steps_per_epoch = math.ceil(len(loader) / flags.accu_step)
-    optimizer = build_optimizer(model, flags.learning_rate, flags.weight_decay)
-    schedule = build_schedule(optimizer, flags.n_epochs * steps_per_epoch, round(flags.warmup_epochs * steps_per_epoch))
     ema = ModelEmaV3(model, decay=flags.ema_decay, use_warmup=True)
-    state = TrainState(model, ema, optimizer, schedule)
+    if isinstance(model, MART):
+        ema.module.text = model.text  # frozen, so one copy serves both
+    state = TrainState(model, ema)
     best = {"epoch": 0, "acc_e": -1.0}
-
+    stored = None
     if flags.resume:
         stored = checkpoint.load_checkpoint(folder / experiment.LAST)
         for module, name in ((model, "model"), (ema.module, "ema")):
             checkpoint.load_weights(module, stored[name], folder / experiment.LAST)
-        optimizer.load_state_dict(stored["optimizer"])
-        state.step, state.epoch, best = stored["step"], stored["epoch"], stored["best"]
-        schedule.step_update(state.step)
+        state.step, state.epoch, state.first_step, best = (stored[n] for n in ("step", "epoch", "first_step", "best"))
+        check_classes(benchmark, stored, folder / experiment.LAST)
         checkpoint.restore_random_states(stored["random"])
         log.info("resumed after epoch %d, step %d", state.epoch, state.step)
-    experiment.write_json(folder / experiment.FLAGS, opts.to_stored(flags))
 
     def save(name: str) -> None:
         content = {
-            "model": model.state_dict(),
-            "ema": ema.module.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "model": checkpoint.trained_weights(model),
+            "ema": checkpoint.trained_weights(ema.module),
+            "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "epoch": state.epoch,
+            "first_step": state.first_step,
             "best": best,
             "random": checkpoint.random_states(),
             "flags": opts.to_stored(flags),
@@ -171,45 +212,74 @@ def train(flags: argparse.Namespace) -> None:
         }
         checkpoint.save_checkpoint(folder / name, content)
 
-    writer = SummaryWriter(folder / "tensorboard", purge_step=state.step)
+    writer = SummaryWriter(folder / "tensorboard", purge_step=state.step + 1)
 
     def on_step(step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             writer.add_scalar(f"step/{name}", value, step)
 
-    started, first_epoch = time.perf_counter(), state.epoch
-    while state.epoch < flags.n_epochs:
-        loader.sampler.set_epoch(state.epoch)
-        means, left_out = train_one_epoch(state, loader, settings, n_batches=len(loader), on_step=on_step)
-        for line in left_out:
-            log.warning("left out: %s", line)
-        per_epoch = (time.perf_counter() - started) / (state.epoch - first_epoch)
-        line = (
-            f"epoch {state.epoch}/{flags.n_epochs}: loss {means['loss']:.4f} (visual {means['visual']:.4f}, "
-            f"audio {means['audio']:.4f}), {means['videos_per_second']:.1f} videos/s, "
-            f"waiting for data {means['waiting']:.0%}, {_minutes(per_epoch * (flags.n_epochs - state.epoch))} left"
-        )
-        for name, value in means.items():
-            writer.add_scalar(f"epoch/{name}", value, state.epoch)
-        if held_out_loader is not None:
-            metrics = score_split(ema.module, held_out_loader, settings, benchmark, "held-out")
-            writer.add_scalar("held_out/acc_e", metrics["acc_e"], state.epoch)
-            line += f", held-out AccE {100 * metrics['acc_e']:.2f}"
-            if metrics["acc_e"] > best["acc_e"]:
-                best = {"epoch": state.epoch, "acc_e": metrics["acc_e"]}
-                save(experiment.BEST)
-        log.info(line)
-        tired = flags.patience and held_out_loader is not None and state.epoch - best["epoch"] >= flags.patience
-        if state.epoch % flags.save_every == 0 or state.epoch == flags.n_epochs or tired:
-            save(experiment.LAST)
-        if tired:
+    steps_per_epoch = math.ceil(len(loader) / flags.accu_step)
+    warmup_steps = round(flags.warmup_epochs * steps_per_epoch)
+    rates = OptimizerSettings(flags.learning_rate, flags.weight_decay, warmup_steps)
+    method = pretrain_settings(flags, settings)
+
+    def pretrain(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        progress = min(state.step / (flags.pretrain_epochs * steps_per_epoch), 1.0)
+        with settings.autocast():
+            return pretrain_losses(model, ema.module, batch, method, progress)
+
+    def finetune(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        with settings.autocast():
+            return finetune_losses(model, ema.module, batch, method, flags.finetune_ted)
+
+    n_epochs = flags.pretrain_epochs + flags.n_epochs
+    phases = (
+        ("pre-training", 0, flags.pretrain_epochs, pretrain, model),
+        ("fine-tuning", flags.pretrain_epochs, n_epochs, finetune, recogniser(model)),
+    )
+    started, resumed_at = time.perf_counter(), state.epoch
+    for phase, first, end, compute, trained in phases:
+        if state.epoch >= end:
+            continue
+        if state.epoch == first:
+            state.first_step = state.step
+        state.begin_phase(trained, rates, (end - first) * steps_per_epoch)
+        if stored is not None and state.epoch > first:
+            state.optimizer.load_state_dict(stored["optimizer"])
+            state.schedule.step_update(state.step - state.first_step + 1)
+        patience = flags.patience if held_out_loader is not None and phase == "fine-tuning" else 0
+        while state.epoch < end and not 0 < patience <= state.epoch - max(best["epoch"], first):
+            loader.sampler.set_epoch(state.epoch)
+            means, left_out = train_one_epoch(
+                state, loader, settings, compute=compute, n_batches=len(loader), on_step=on_step
+            )
+            for line in left_out:
+                log.warning("left out: %s", line)
+            for name, value in means.items():
+                writer.add_scalar(f"epoch/{name}", value, state.epoch)
+            per_epoch = (time.perf_counter() - started) / (state.epoch - resumed_at)
+            line = report.epoch_line(phase, state.epoch, n_epochs, means, per_epoch * (n_epochs - state.epoch))
+            if held_out_loader is not None and phase == "fine-tuning":
+                metrics = score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")
+                writer.add_scalar("held_out/acc_e", metrics["acc_e"], state.epoch)
+                line += f", held-out AccE {100 * metrics['acc_e']:.2f}"
+                if metrics["acc_e"] > best["acc_e"]:
+                    best = {"epoch": state.epoch, "acc_e": metrics["acc_e"]}
+                    save(experiment.BEST)
+            log.info(line)
+            if state.epoch % flags.save_every == 0 or state.epoch == end or patience:
+                save(experiment.LAST)
+        if state.epoch < end:
             log.info("no better held-out AccE for %d epochs: stopped", flags.patience)
-            break
 
     result = experiment.BEST if held_out_loader is not None else experiment.LAST
     final = checkpoint.load_checkpoint(folder / result)
     checkpoint.load_weights(ema.module, final["ema"], folder / result)
-    metrics = score_split(ema.module, test_loader, settings, benchmark, "test")
+    try:
+        metrics = score_split(recogniser(ema.module), test_loader, settings, benchmark, "test")
+    except DataError as error:
+        remedy = f"mend it, then --eval --checkpoint {folder / result}, or add --skip_bad"
+        raise DataError(f"the model is trained, but not scored: {error}; {remedy}") from None
     experiment.write_json(folder / experiment.METRICS, metrics)
     pictures = report.figures(metrics, benchmark.classes)
     for name, figure in pictures.items():
@@ -218,51 +288,52 @@ def train(flags: argparse.Namespace) -> None:
     paths = report.save_figures(pictures, folder / "plots")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {final['epoch']}"))
     log.info("plots: %s", ", ".join(map(str, paths)))
-    log.info("checkpoint: %s, to be evaluated with: python main.py --eval --checkpoint FILE", folder / result)
+    log.info("the same again: python main.py --eval --checkpoint %s", folder / result)
+
+
+def check_classes(benchmark: Benchmark, stored: dict[str, Any], path: Path) -> None:
+    """A checkpoint's classes must be those of the data, in their order. Raises UsageError."""
+    if list(benchmark.classes) != stored["classes"]:
+        raise opts.UsageError(
+            f"{path} was trained on the classes {', '.join(stored['classes'])}, "
+            f"the annotation holds {', '.join(benchmark.classes)}"
+        )
 
 
 def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """Score the test split with the averaged weights of a checkpoint."""
     experiment.start_log(None)
     benchmark, _, videos = read_splits(flags)
-    if list(benchmark.classes) != stored["classes"]:
-        raise opts.UsageError(
-            f"{flags.checkpoint} was trained on the classes {', '.join(stored['classes'])}, "
-            f"{flags.root_path} holds {', '.join(benchmark.classes)}"
-        )
+    check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test")
     settings = step_settings(flags, benchmark)
     model = new_model(flags, benchmark)
     checkpoint.load_weights(model, stored["ema"], flags.checkpoint)
-    metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
+    metrics = score_split(recogniser(model).to(settings.device), loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json:
         experiment.write_json(flags.json, metrics)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def run(argv: list[str] | None) -> None:
     """Read the flags - of a stored run, where one is continued or evaluated - and do what they ask."""
     flags = opts.parse(argv)
     if flags.eval:
-        if flags.checkpoint is None:
-            raise opts.UsageError("--eval needs --checkpoint, e.g. results/<experiment>/last.pt")
+        opts.check(flags)
         stored = checkpoint.load_checkpoint(flags.checkpoint)
         return evaluate(opts.parse(argv, stored["flags"]), stored)
     if flags.resume:
+        folder = flags.result_path / flags.expr_name
         if not flags.expr_name:
             raise opts.UsageError(f"--resume needs --expr_name, a folder of {flags.result_path}")
-        stored = checkpoint.load_checkpoint(flags.result_path / flags.expr_name / experiment.LAST)
+        experiment.check_experiment(folder, resume=True, overwrite=False)
+        stored = checkpoint.load_checkpoint(folder / experiment.LAST)
         flags = opts.parse(argv, stored["flags"])
         opts.check_same_run(flags, stored["flags"])
-    elif flags.debug:
-        flags.n_epochs = 1
+    opts.check(flags)
+    if flags.debug:
+        flags.n_epochs, flags.pretrain_epochs = 1, min(flags.pretrain_epochs, 1)
     flags.expr_name = flags.expr_name or time.strftime(f"{'debug' if flags.debug else flags.preset}-%Y%m%d-%H%M%S")
-    if Path(flags.expr_name).name != flags.expr_name:
-        raise opts.UsageError(f"--expr_name {flags.expr_name}: a plain name, the folder goes to --result_path")
     train(flags)
 
 
@@ -278,8 +349,11 @@ def main(argv: list[str] | None = None) -> int:
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("interrupted; continue with --resume", file=sys.stderr)
+        print("interrupted; a training run goes on with --resume --expr_name NAME", file=sys.stderr)
         return 130
     return 0
 

@@ -25,6 +25,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fusion_depth": 2,
         "n_bottleneck": 4,
         "audio_stride": 16,
+        "pretrain_epochs": 0,
+        "decoder_dim": 64,
+        "decoder_depth": 2,
+        "decoder_heads": 4,
+        "common_dim": 64,
         "n_epochs": 16,
         "batch_size": 8,
         "accu_step": 1,
@@ -37,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Flags that may differ from a stored run without making it another one.
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
-    | {"device", "save_every"}
+    | {"device", "save_every", "skip_bad"}
 )
 
 
@@ -62,6 +67,7 @@ def _number(kind: type[int] | type[float], wanted: str, holds: Callable[[float],
 
 _POSITIVE = _number(int, "a whole number above 0", lambda value: value > 0)
 _COUNT = _number(int, "a whole number, 0 or more", lambda value: value >= 0)
+_SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
 _SHARE = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 _ABOVE_ZERO = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
 _NOT_NEGATIVE = _number(float, "a number, 0 or more", lambda value: 0 <= value < float("inf"))
@@ -124,8 +130,36 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--audio_stride", type=_POSITIVE, default=10, help="step of the sound's 16x16 patches")
     group.add_argument("--temporal_pool", choices=("max", "mean"), default="max", help="segments to video")
 
+    group = parser.add_argument_group("pre-training", "the phase before --n_epochs of fine-tuning")
+    group.add_argument("--pretrain_epochs", type=_COUNT, default=100, help="its length; 0 trains the baseline alone")
+    group.add_argument("--unlabelled", action="store_true", help="without labels: the lexicon and the teacher alone")
+    group.add_argument("--verify", choices=("none", "sentiment", "emotion", "degree"), default="degree",
+                       help="last stage of verification that a word has to pass")
+    group.add_argument("--degree_threshold", type=_SHARE, default=0.5, help="difference of degree that still passes")
+    group.add_argument("--cue_mix", type=_SHARE, default=0.5, help="share of the verified words in the target")
+    group.add_argument("--masking", choices=("emotion", "attention", "random", "tube", "frame", "none"),
+                       default="emotion", help="which patches are hidden")
+    group.add_argument("--mask_at", choices=("encoder", "decoder"), default="encoder",
+                       help="masked patches are dropped before the encoder, or only hidden from the decoder")
+    group.add_argument("--mask_start", type=_SHARE, default=0.1, help="share of masked patches at the beginning")
+    group.add_argument("--mask_end", type=_SHARE, default=0.5, help="share of masked patches at the end")
+    group.add_argument("--target", choices=("distribution", "pixel", "hog"), default="distribution",
+                       help="what is recovered: the temporal emotion distribution and pixels, or pixels or HOG alone")
+    group.add_argument("--weight_cls", type=_NOT_NEGATIVE, default=1.0, help="of the classification loss")
+    group.add_argument("--weight_tacl", type=_NOT_NEGATIVE, default=1.0, help="of the contrast of words (Eq. 5)")
+    group.add_argument("--weight_ted", type=_NOT_NEGATIVE, default=1.0, help="of the temporal distribution's KL")
+    group.add_argument("--weight_patch", type=_NOT_NEGATIVE, default=0.05, help="of the recovery of patches")
+    group.add_argument("--finetune_ted", type=_NOT_NEGATIVE, default=0.0, help="weight of that KL in fine-tuning")
+    group.add_argument("--lexicon", default="combined", help="of affective words: combined, nrc, senticnet, "
+                       "senticnet9, vader or FILE.csv")
+    group.add_argument("--max_cues", type=_POSITIVE, default=8, help="affective words of a segment")
+    group.add_argument("--decoder_dim", type=_POSITIVE, default=512, help="width of the decoders")
+    group.add_argument("--decoder_depth", type=_POSITIVE, default=8, help="layers of the decoders")
+    group.add_argument("--decoder_heads", type=_POSITIVE, default=16, help="attention heads of the decoders")
+    group.add_argument("--common_dim", type=_POSITIVE, default=256, help="space in which words and patches meet")
+
     group = parser.add_argument_group("training")
-    group.add_argument("--n_epochs", type=_POSITIVE, default=150, help="passes over the training split")
+    group.add_argument("--n_epochs", type=_POSITIVE, default=150, help="passes over the training split, fine-tuning")
     group.add_argument("--batch_size", type=_POSITIVE, default=4, help="videos at once on the device")
     group.add_argument("--accu_step", type=_POSITIVE, default=9, help="batches of one optimiser step")
     group.add_argument("--learning_rate", type=_ABOVE_ZERO, default=2e-4, help="peak of the schedule")
@@ -138,7 +172,7 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
                        "to choose the best epoch; the test split is never looked at for it")
     group.add_argument("--patience", type=_COUNT, default=0, help="with --val_fraction: stop after so many epochs "
                        "without a better one, 0 = never")
-    group.add_argument("--seed", type=_COUNT, default=0, help="of weights, order and augmentation")
+    group.add_argument("--seed", type=_SEED, default=0, help="of weights, order and augmentation")
 
     group = parser.add_argument_group("machine and results")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:i")
@@ -156,6 +190,32 @@ def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -
     chooser.add_argument("--preset", choices=sorted(PRESETS), default="demo")
     preset = chooser.parse_known_args(argv)[0].preset
     return build_parser(PRESETS[preset] if stored is None else from_stored(stored)).parse_args(argv)
+
+
+def check(flags: argparse.Namespace) -> None:
+    """Refuse flags that together make no sense. Raises UsageError."""
+    if flags.eval and (flags.checkpoint is None or flags.resume or flags.overwrite):
+        raise UsageError("--eval needs --checkpoint results/<experiment>/last.pt, and no --resume or --overwrite")
+    if not flags.eval and (flags.checkpoint or flags.json):
+        raise UsageError("--checkpoint and --json go with --eval; to continue a run: --resume --expr_name NAME")
+    if flags.json and not flags.json.absolute().parent.is_dir():
+        raise UsageError(f"--json {flags.json}: its folder is not there; make it first")
+    if flags.resume and (flags.debug or flags.overwrite):
+        raise UsageError("--resume continues a run as it was: leave out --debug and --overwrite")
+    if Path(flags.expr_name).name != flags.expr_name:
+        raise UsageError(f"--expr_name {flags.expr_name}: a plain name, the folder goes to --result_path")
+    if flags.patience and not flags.val_fraction:
+        raise UsageError("--patience needs --val_fraction: without held-out videos no epoch is better than another")
+    if flags.masking == "none" and flags.target != "distribution":
+        raise UsageError(f"--masking none leaves --target {flags.target} nothing to recover: choose another of either")
+    if flags.masking == "none" and flags.mask_at == "decoder":
+        raise UsageError("--mask_at decoder needs masks: choose another --masking than none")
+    if flags.mask_start > flags.mask_end:
+        raise UsageError(f"--mask_start {flags.mask_start} is above --mask_end {flags.mask_end}: the share grows")
+    if not flags.pretrain_epochs and (flags.unlabelled or flags.finetune_ted):
+        raise UsageError("--unlabelled and --finetune_ted need a pre-training: give --pretrain_epochs")
+    if flags.target != "distribution" and flags.finetune_ted:
+        raise UsageError(f"--finetune_ted keeps a distribution that --target {flags.target} does not learn")
 
 
 def to_stored(flags: argparse.Namespace) -> dict[str, Any]:

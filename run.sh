@@ -99,7 +99,7 @@ needs_demo() {
     previous=
     for flag in "$@"; do
         case $flag in
-            --root_path | --root_path=* | --eval | --predict | --predict=* | --help | -h) return 1 ;;
+            --root_path | --root_path=* | --eval | --resume | --help | -h) return 1 ;;
             --preset=*) preset=${flag#*=} ;;
         esac
         if [ "$previous" = --preset ]; then preset=$flag; fi
@@ -127,7 +127,10 @@ case ${1-} in
         exec "$python" -m pytest "$@"
         ;;
     *)
-        if needs_demo "$@"; then "$python" tools/make_demo.py --root data/demo; fi
+        if needs_demo "$@"; then
+            "$python" -c 'import sys, opts; opts.parse(sys.argv[1:])' "$@" # a misspelt flag is told before the rendering
+            "$python" tools/make_demo.py --root data/demo
+        fi
         exec "$python" main.py "$@"
         ;;
 esac

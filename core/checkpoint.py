@@ -62,6 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Content of a checkpoint that `save_checkpoint` wrote, on the CPU. Raises CheckpointError."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; give --checkpoint a results/<experiment>/last.pt")
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            raise CheckpointError(f"{path}: no PyTorch file, or cut off; use a checkpoint that this program wrote")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -77,9 +80,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """State of the model without frozen parameters, which come with the pre-trained weights they were read from."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Strictly fill the model. Raises CheckpointError that names the first parameters that differ."""
-    own = model.state_dict()
+    """Fill everything but frozen parameters. Raises CheckpointError that names the first parameters that differ."""
+    own = trained_weights(model)
     faults = [f"{name} is missing" for name in own if name not in weights]
     faults += [f"{name} is unknown" for name in weights if name not in own]
     faults += [
@@ -93,4 +102,4 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path)
             f"{path}: weights of another model: {'; '.join(faults[:3])}{more}; "
             "leave out the flags that change the model's sizes"
         )
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, strict=False)

@@ -14,9 +14,8 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from core.losses import polarity_consistent_cross_entropy
+from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
 from datasets.video_emotion import VideoBatch
-from models.mbt import MBTOutput
 
 
 class NonFiniteLossError(RuntimeError):
@@ -36,10 +35,16 @@ class TrainState:
 
     model: nn.Module
     ema: ModelEmaV3
-    optimizer: torch.optim.Optimizer
-    schedule: Scheduler
     step: int = 0  # optimiser steps taken
+    first_step: int = 0  # of the phase that runs
     epoch: int = 0  # epochs finished
+    optimizer: torch.optim.Optimizer = field(init=False)
+    schedule: Scheduler = field(init=False)
+
+    def begin_phase(self, trained: nn.Module, rates: OptimizerSettings, total_steps: int) -> None:
+        """A new optimiser and schedule for `trained`, the model or a part of it."""
+        self.optimizer = build_optimizer(trained, rates)
+        self.schedule = build_schedule(self.optimizer, total_steps, min(rates.warmup_steps, total_steps // 2))
 
 
 @dataclass(frozen=True)
@@ -87,32 +92,20 @@ class Throughput:
         return {"videos_per_second": self.videos / self.elapsed, "waiting": self.waiting / self.elapsed}
 
 
-def forward(
-    model: nn.Module, batch: VideoBatch, settings: StepSettings
-) -> tuple[MBTOutput, dict[str, Tensor]]:
-    """Scores of a batch, and its losses: polarity-consistent cross-entropy of either head, and their sum `loss`."""
-    with settings.autocast():
-        output = model(batch.frames, batch.fbank)
-    visual, audio = (
-        polarity_consistent_cross_entropy(scores, batch.labels, settings.polarity, settings.lambda_0)
-        for scores in (output.visual_scores, output.audio_scores)
-    )
-    return output, {"loss": visual + audio, "visual": visual, "audio": audio}
-
-
 def train_one_epoch(
     state: TrainState,
     loader: Iterable[VideoBatch],
     settings: StepSettings,
     *,
+    compute: Callable[[VideoBatch], dict[str, Tensor]],
     n_batches: int,
     on_step: Callable[[int, dict[str, float]], None],
 ) -> tuple[dict[str, float], list[str]]:
     """Every batch once; an optimiser step per `accu_step` batches, weighted by their videos as if they were one.
 
-    `on_step` receives the step's number and its losses, gradient norm and learning rate. Returns the epoch's means with
-    its throughput, and one line per video that was left out. Raises NonFiniteLossError before a step that would spoil
-    the weights.
+    `compute` gives the losses of a batch on the device, of which `loss` is minimised. `on_step` receives the step's
+    number and its losses, gradient norm and learning rate. Returns the epoch's means with its throughput, and one line
+    per video that was left out. Raises NonFiniteLossError before a step that would spoil the weights.
     """
     state.model.train()
     throughput = Throughput()
@@ -124,7 +117,7 @@ def train_one_epoch(
             left_out += [line for batch in group for line in batch.skipped]
             n_videos = sum(map(len, group))
             if n_videos:
-                values = _step(state, group, n_videos, settings)
+                values = _step(state, group, n_videos, settings, compute)
                 on_step(state.step, values)
                 throughput.videos += n_videos
                 for name, value in values.items():
@@ -142,13 +135,19 @@ def train_one_epoch(
     return means | throughput.summary(), left_out
 
 
-def _step(state: TrainState, group: list[VideoBatch], n_videos: int, settings: StepSettings) -> dict[str, float]:
+def _step(
+    state: TrainState,
+    group: list[VideoBatch],
+    n_videos: int,
+    settings: StepSettings,
+    compute: Callable[[VideoBatch], dict[str, Tensor]],
+) -> dict[str, float]:
     values: dict[str, float] = {}
     for batch in group:
         if not len(batch):
             continue
         batch = batch.to(settings.device)
-        _, losses = forward(state.model, batch, settings)
+        losses = compute(batch)
         share = len(batch) / n_videos
         (losses["loss"] * share).backward()
         for name, loss in losses.items():
@@ -162,7 +161,7 @@ def _step(state: TrainState, group: list[VideoBatch], n_videos: int, settings: S
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
-    state.schedule.step_update(state.step)
+    state.schedule.step_update(state.step - state.first_step + 1)
     state.ema.update(state.model, state.step)
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
 import shutil
 import sys
 from pathlib import Path
@@ -18,13 +19,14 @@ class ExperimentError(ValueError):
     """The results folder cannot be used as asked."""
 
 
-def open_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the folder of a new run, or check that one can be continued. Raises ExperimentError."""
+def check_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """See that a run may use the folder, before anything is read or written. Raises ExperimentError."""
     if resume:
         if not (folder / LAST).is_file():
             raise ExperimentError(f"{folder}: nothing to resume, {LAST} is not there; leave out --resume to start it")
-        return
-    if folder.exists() and any(folder.iterdir()):
+    elif folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ExperimentError(f"{folder}: is no folder of its own; choose another --expr_name")
+    elif folder.exists() and any(folder.iterdir()):
         if not overwrite:
             raise ExperimentError(
                 f"{folder}: an experiment of this name exists; continue it with --resume, replace it with --overwrite "
@@ -32,11 +34,17 @@ def open_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
             )
         if not (folder / FLAGS).is_file():
             raise ExperimentError(f"{folder}: not replaced, since it holds no {FLAGS} and is no experiment of ours")
-        shutil.rmtree(folder)
+
+
+def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> None:
+    """Make the folder and write its flags; what `check_experiment` let pass is replaced. Raises ExperimentError."""
     try:
+        if not resume and folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExperimentError(f"{folder}: cannot be made ({error.strerror}); choose another --result_path") from None
+    write_json(folder / FLAGS, flags)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -49,6 +57,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         raise ExperimentError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+class _Kept(logging.handlers.MemoryHandler):
+    """Keeps records until there is a file for them."""
+
+    def close(self) -> None:
+        """Stays open: every run of this process uses it."""
+
+
+_before_file = _Kept(capacity=10_000, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+
+
 class _BarFriendly(logging.StreamHandler):
     """Log lines above a progress bar, not through it."""
 
@@ -58,11 +76,16 @@ class _BarFriendly(logging.StreamHandler):
 
 
 def start_log(file: Path | None) -> None:
-    """Log to the terminal and, with a time stamp, to `file`."""
+    """Log to the terminal and, with a time stamp, to `file`; what came before there was a file is added to it."""
     terminal = _BarFriendly()
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
-    if file is not None:
+    if file is None:
+        handlers.append(_before_file)
+    else:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        _before_file.setTarget(handlers[-1])
+        _before_file.flush()
+        _before_file.setTarget(None)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.mbt import MBTOutput
+
 
 def polarity_consistent_cross_entropy(scores: Tensor, labels: Tensor, polarity: Tensor, penalty: float) -> Tensor:
     """Cross-entropy that counts a prediction of the opposite sentiment `1 + penalty` times (VAANet, Zhao et al. 2020).
@@ -16,6 +18,13 @@ def polarity_consistent_cross_entropy(scores: Tensor, labels: Tensor, polarity: 
     scores = _at_least_float32(scores)
     per_video = F.cross_entropy(scores, labels, reduction="none")
     return (per_video * (1 + penalty * opposite)).mean()
+
+
+def classification_losses(scores: MBTOutput, labels: Tensor, polarity: Tensor, penalty: float) -> dict[str, Tensor]:
+    """Polarity-consistent cross-entropy of the `visual` and of the `audio` head, and their sum `loss`."""
+    visual = polarity_consistent_cross_entropy(scores.visual_scores, labels, polarity, penalty)
+    audio = polarity_consistent_cross_entropy(scores.audio_scores, labels, polarity, penalty)
+    return {"loss": visual + audio, "visual": visual, "audio": audio}
 
 
 def temporal_distribution_kl(target: Tensor, student_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from core.losses import (
+    classification_losses,
     complementary_contrast,
     patch_recovery,
-    polarity_consistent_cross_entropy,
     temporal_distribution_kl,
 )
 from core.verification import STAGES, temporal_emotion_distribution, temporal_scores, verify_cues
 from datasets.video_emotion import VideoBatch
 from models.mart import MART, Pair
 from models.masking import emotion_oriented_mask, frame_mask, masked_count, random_mask, tube_mask
-from models.mbt import SegmentTokens
+from models.mbt import MBT, SegmentTokens
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class PretrainSettings:
     reveal: float = 0.1  # most attended patches that stay as hints, share of the masked ones
     distribution: bool = True  # recover the temporal emotion distribution
     unlabelled: bool = False
-    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.05)  # classification, contrast, distribution, patches
+    # of classification, contrast, distribution and patches
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.05)
 
     def ratio(self, progress: float) -> float:
         """Share of masked patches at `progress` 0..1 of the pre-training."""
@@ -63,8 +64,8 @@ class Teaching:
 def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress: float) -> Teaching:
     """Temporal scores, verified cues and target of a batch at `progress` 0..1 of the pre-training.
 
-    While the teacher is young its belief about the video is mixed with the label, by a share that falls from 1 to 0 over
-    the first half.
+    While the teacher is young its belief about the video is mixed with the label, by a share that falls from 1 to 0
+    over the first half.
     """
     tokens = teacher.mbt.encode(batch.frames.flatten(0, 1), batch.fbank.flatten(0, 1))
     output = teacher.mbt.score(tokens, len(batch))
@@ -133,10 +134,7 @@ def pretrain_losses(
 
     classification = zero
     if not settings.unlabelled:
-        classification = sum(
-            polarity_consistent_cross_entropy(head, batch.labels, settings.polarity, settings.lambda_0)
-            for head in (scores.visual_scores, scores.audio_scores)
-        )
+        classification = classification_losses(scores, batch.labels, settings.polarity, settings.lambda_0)["loss"]
     contrast = sum(
         complementary_contrast(anchor, vectors.words, other, taught.verified, settings.contrast_temperature)
         for anchor, other in ((vectors.visual, vectors.audio), (vectors.audio, vectors.visual))
@@ -162,6 +160,23 @@ def pretrain_losses(
         "patches": patches,
         **watched,
     }
+
+
+def finetune_losses(
+    student: MART | MBT, teacher: MART | MBT, batch: VideoBatch, settings: PretrainSettings, weight: float
+) -> dict[str, Tensor]:
+    """Classification on the whole video; with a `weight` also the KL of the temporal distribution, to keep it.
+
+    The baseline, a bare MBT, has no words to make a target of, so that its `weight` is 0.
+    """
+    mbt = student.mbt if isinstance(student, MART) else student
+    scores = mbt(batch.frames, batch.fbank)
+    losses = classification_losses(scores, batch.labels, settings.polarity, settings.lambda_0)
+    if weight:
+        target = teach(teacher, batch, settings, progress=1.0).target
+        losses["distribution"] = temporal_distribution_kl(target, scores.segment_scores)[0]
+        losses["loss"] = losses["loss"] + weight * losses["distribution"]
+    return losses
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+_LOSSES = ("loss", "visual", "audio", "classification", "contrast", "distribution", "patches")
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
 
 
@@ -37,6 +38,15 @@ def metrics_table(metrics: dict[str, Any], title: str) -> str:
         at = ", ".join(f"{100 * v:.2f} at {k[4:]}" for k, v in temporal.items() if k.startswith("map@"))
         lines.append(f"  localisation: mAP {100 * temporal['map']:.2f} (tIoU: {at})")
     return "\n".join(lines)
+
+
+def epoch_line(phase: str, epoch: int, n_epochs: int, means: dict[str, float], seconds_left: float) -> str:
+    """One line for the log: losses, throughput, time left."""
+    losses = ", ".join(f"{name} {means[name]:.4f}" for name in _LOSSES if name in means)
+    return (
+        f"{phase} {epoch}/{n_epochs}: {losses}, {means['videos_per_second']:.1f} videos/s, "
+        f"waiting for data {means['waiting']:.0%}, {int(seconds_left // 60)} min {int(seconds_left % 60)} s left"
+    )
 
 
 def confusion_figure(metrics: dict[str, Any], classes: Sequence[str]) -> Figure:

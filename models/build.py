@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from torch import nn
 
 from models.ast import AudioSpectrogramTransformer
+from models.mart import MART
 from models.mbt import MBT
+from models.text import TextEncoder
 from models.vit import VideoViT
 
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """Everything that decides a parameter's shape. Defaults are the published sizes."""
+    """Everything that decides a parameter's shape in the baseline. Defaults are the published sizes."""
 
     n_classes: int
     sample_size: int = 112  # pixels
@@ -37,6 +39,33 @@ def build_model(sizes: ModelSizes) -> MBT:
     visual = VideoViT(sizes.sample_size, sizes.snippet_duration, sizes.patch_size, **width)
     audio = AudioSpectrogramTransformer(sizes.audio_frames, stride=sizes.audio_stride, **width)
     return MBT(visual, audio, sizes.n_classes, sizes.fusion_depth, sizes.n_bottleneck, sizes.temporal_pool)
+
+
+@dataclass(frozen=True)
+class PretrainingSizes:
+    """What pre-training adds to the baseline. Defaults are the published sizes."""
+
+    common_dim: int = 256  # of words and of what they gather
+    decoder_dim: int = 512
+    decoder_depth: int = 8
+    decoder_heads: int = 16
+    target: str = "distribution"
+    mask_at: str = "encoder"
+
+
+def add_pretraining(mbt: MBT, text: TextEncoder, sizes: PretrainingSizes) -> MART:
+    """The baseline with words, attention and decoders. Raises ValueError where sizes contradict."""
+    if sizes.decoder_dim % sizes.decoder_heads:
+        raise ValueError(f"decoder_dim {sizes.decoder_dim} is not a multiple of decoder_heads {sizes.decoder_heads}")
+    return MART(
+        mbt,
+        text,
+        num_heads=mbt.visual.blocks[0].attn.num_heads,
+        common_dim=sizes.common_dim,
+        decoder=(sizes.decoder_dim, sizes.decoder_depth, sizes.decoder_heads),
+        target="hog" if sizes.target == "hog" else "pixel",
+        mask_at=sizes.mask_at,
+    )
 
 
 def count_parameters(module: nn.Module) -> dict[str, int]:

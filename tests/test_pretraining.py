@@ -1,0 +1,163 @@
+"""Pre-training on noise: every switch does what it says, nothing masked is seen, every parameter is trained."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import BertConfig
+
+from core.pretraining import PretrainSettings, choose_masks, finetune_losses, pretrain_losses, teach
+from datasets.benchmarks import BENCHMARKS
+from models.build import PretrainingSizes, add_pretraining, build_model
+from models.mart import MART
+from models.text import TextEncoder
+from tests import tiny
+
+POLARITY = torch.tensor(BENCHMARKS["ve8"].polarity)
+SETTINGS = PretrainSettings(polarity=POLARITY)
+SIZES = PretrainingSizes(common_dim=16, decoder_dim=16, decoder_depth=1, decoder_heads=2)
+TEXT = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=1, num_attention_heads=3, intermediate_size=48)
+
+
+def new_model(**changes: str) -> MART:
+    torch.manual_seed(0)
+    return add_pretraining(build_model(tiny.SIZES), TextEncoder(TEXT), replace(SIZES, **changes))
+
+
+@pytest.fixture
+def model() -> MART:
+    return new_model()
+
+
+def test_every_trainable_parameter_receives_gradient(model: MART) -> None:
+    batch = tiny.batch(4)
+    losses = pretrain_losses(model, deepcopy(model), batch, replace(SETTINGS, verify="none"), progress=0.5)
+    losses["loss"].backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert without == []
+
+
+def test_all_parts_are_finite_and_the_loss_is_their_weighted_sum(model: MART) -> None:
+    losses = pretrain_losses(model, deepcopy(model), tiny.batch(4), SETTINGS, progress=0.2)
+    assert all(value.isfinite() for value in losses.values())
+    total = losses["classification"] + losses["contrast"] + losses["distribution"] + 0.05 * losses["patches"]
+    torch.testing.assert_close(losses["loss"], total)
+    torch.testing.assert_close(losses["distribution"], losses["distribution_degree"] + losses["distribution_emotion"])
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_each_weight_weighs_its_loss(model: MART, part: int) -> None:
+    weights = tuple(float(i == part) for i in range(4))
+    losses = pretrain_losses(
+        model, deepcopy(model), tiny.batch(4), replace(SETTINGS, verify="none", weights=weights), progress=0.5
+    )
+    name = ("classification", "contrast", "distribution", "patches")[part]
+    torch.testing.assert_close(losses["loss"], losses[name])
+    assert losses[name] > 0
+
+
+@pytest.mark.parametrize("part", ["classification", "distribution", "patches"])
+def test_each_loss_alone_is_learnt_on_one_batch(model: MART, part: str) -> None:
+    batch, teacher = tiny.batch(4), deepcopy(model)
+    weights = tuple(float(name == part) for name in ("classification", "contrast", "distribution", "patches"))
+    settings = replace(SETTINGS, verify="none", masking="attention", weights=weights)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    history = []
+    for _ in range(60):
+        loss = pretrain_losses(model, teacher, batch, settings, progress=0.5)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    assert history[-1] < 0.7 * history[0]
+
+
+def test_masked_patches_are_not_seen(model: MART) -> None:
+    """What is masked before the encoder cannot leak: changing those pixels changes nothing but the target."""
+    batch = tiny.batch(1)
+    mask_visual = torch.zeros(2, model.mbt.visual.num_patches, dtype=torch.bool)
+    mask_visual[:, 0] = True  # the first tubelet: frames 0, 1, rows and columns 0 to 15
+    mask_audio = torch.zeros(2, model.mbt.audio.num_patches, dtype=torch.bool)
+    words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
+    changed = batch.frames.clone()
+    changed[..., 0:2, 0:16, 0:16] = 255 - changed[..., 0:2, 0:16, 0:16]
+    masks = mask_visual, mask_audio
+    hidden, seen = (model.eval()(frames, batch.fbank, words, masks) for frames in (batch.frames, changed))
+    torch.testing.assert_close(hidden.scores.segment_scores, seen.scores.segment_scores, rtol=0, atol=0)
+    torch.testing.assert_close(hidden.recovered[0], seen.recovered[0], rtol=0, atol=0)
+    whole = (model(frames, batch.fbank, words, None).scores.segment_scores for frames in (batch.frames, changed))
+    assert not torch.allclose(*whole, atol=1e-5)
+
+
+def test_masking_at_the_decoder_encodes_everything() -> None:
+    model, batch = new_model(mask_at="decoder").eval(), tiny.batch(1)
+    words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
+    masks = choose_masks(model, teach(model, batch, SETTINGS, 0.5), replace(SETTINGS, masking="random"), 0.5)
+    hidden, whole = model(batch.frames, batch.fbank, words, masks), model(batch.frames, batch.fbank, words, None)
+    torch.testing.assert_close(hidden.scores.segment_scores, whole.scores.segment_scores)
+    assert hidden.recovered[0].shape == (2, model.mbt.visual.num_patches, 3 * 2 * 16 * 16)
+
+
+@pytest.mark.parametrize("masking", ["emotion", "attention", "random", "tube", "frame"])
+def test_each_masking_hides_the_ratio(model: MART, masking: str) -> None:
+    chosen = replace(SETTINGS, masking=masking, verify="none")
+    masks = choose_masks(model, teach(model, tiny.batch(2), chosen, 0.5), chosen, ratio=0.5)
+    for mask, part in zip(masks, (model.mbt.visual, model.mbt.audio), strict=True):
+        assert mask.shape == (4, part.num_patches)
+        assert mask.float().mean(dim=1).tolist() == pytest.approx([0.5] * 4, abs=1 / min(part.grid))
+    times = masks[0].unflatten(1, (model.mbt.visual.grid[0], -1))
+    moments = masks[1].unflatten(1, model.mbt.audio.grid)
+    assert (masking == "tube") == bool((times == times[:, :1]).all() and (moments == moments[:, :, :1]).all())
+    assert (masking == "frame") == bool((times == times[:, :, :1]).all() and (moments == moments[:, :1]).all())
+
+
+def test_no_masking_recovers_nothing(model: MART) -> None:
+    losses = pretrain_losses(model, deepcopy(model), tiny.batch(2), replace(SETTINGS, masking="none"), 0.5)
+    assert losses["patches"] == 0 and losses["mask_ratio"] == 0 and losses["distribution"] > 0
+
+
+def test_words_decide_the_emotion_mask_where_they_passed(model: MART) -> None:
+    taught = teach(model, tiny.batch(2), replace(SETTINGS, verify="none"), 0.5)
+    taught.verified[0, 0] = False  # segment 0 has no verified word and falls back to the class token
+    by_words, own = (choose_masks(model, taught, replace(SETTINGS, masking=m), 0.5) for m in ("emotion", "attention"))
+    assert torch.equal(by_words[0][0], own[0][0]) and torch.equal(by_words[1][0], own[1][0])
+    has_words = taught.verified.flatten(0, 1).any(dim=1)
+    assert has_words.any() and not torch.equal(by_words[1][has_words], own[1][has_words])
+
+
+@pytest.mark.parametrize(("target", "values"), [("distribution", 256), ("pixel", 256), ("hog", 36)])
+def test_each_target_recovers_what_it_says(target: str, values: int) -> None:
+    model = new_model(target=target)
+    settings = replace(SETTINGS, distribution=target == "distribution", weights=(0.0, 0.0, 1.0, 0.0))
+    losses = pretrain_losses(model, deepcopy(model), tiny.batch(2), settings, 0.5)
+    assert (losses["loss"] > 0) == (target == "distribution")
+    assert model.patch_targets(tiny.batch(1).frames, tiny.batch(1).fbank)[1].shape[-1] == values
+
+
+def test_the_label_is_believed_at_first_and_not_without_labels(model: MART) -> None:
+    batch = tiny.batch(4)
+    certain = teach(model, batch, SETTINGS, progress=0.0).scores
+    others = certain.clone()
+    others[torch.arange(4), :, batch.labels] = 0
+    assert others.abs().max() < 1e-6, "at first the label is the only emotion of the video"
+    halfway = teach(model, batch, SETTINGS, progress=0.5).scores
+    torch.testing.assert_close(halfway, teach(model, batch, replace(SETTINGS, unlabelled=True), progress=0.0).scores)
+    losses = pretrain_losses(model, deepcopy(model), batch, replace(SETTINGS, unlabelled=True), 0.0)
+    assert losses["classification"] == 0 and losses["distribution"] > 0
+
+
+def test_the_mask_grows() -> None:
+    assert [SETTINGS.ratio(progress) for progress in (0, 0.5, 1)] == pytest.approx([0.1, 0.3, 0.5])
+
+
+def test_fine_tuning_keeps_the_distribution_when_asked(model: MART) -> None:
+    batch = tiny.batch(2)
+    plain = finetune_losses(model, model, batch, SETTINGS, weight=0.0)
+    kept = finetune_losses(model, model, batch, SETTINGS, weight=2.0)
+    torch.testing.assert_close(kept["loss"], plain["loss"] + 2 * kept["distribution"])
+    torch.testing.assert_close(plain["loss"], plain["visual"] + plain["audio"])
+    baseline = finetune_losses(model.mbt, model.mbt, batch, SETTINGS, weight=0.0)
+    torch.testing.assert_close(baseline["loss"], plain["loss"])
