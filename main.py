@@ -163,8 +163,11 @@ def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> Pret
     )
 
 
-def train(flags: argparse.Namespace) -> None:
-    """Pre-train and fine-tune, keep checkpoints, and score the test split once at the end with the averaged weights."""
+def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
+    """Pre-train and fine-tune, keep checkpoints, and score the test split once at the end with the averaged weights.
+
+    stored: the checkpoint of the run that is continued, None for a new one.
+    """
     folder = flags.result_path / flags.expr_name
     experiment.check_experiment(folder, resume=flags.resume, overwrite=flags.overwrite)
     experiment.start_log(None)
@@ -175,6 +178,8 @@ def train(flags: argparse.Namespace) -> None:
     held_out_loader = open_loader(flags, benchmark, held_out, "held-out") if flags.val_fraction else None
     test_loader = open_loader(flags, benchmark, test_videos, "test")
     settings = step_settings(flags, benchmark)
+    if stored is not None:
+        check_classes(benchmark, stored, folder / experiment.LAST)
 
     model = new_model(flags, benchmark).to(settings.device)
     # everything that the user may have mistyped has been read by now
@@ -187,13 +192,10 @@ def train(flags: argparse.Namespace) -> None:
         ema.module.text = model.text  # frozen, so one copy serves both
     state = TrainState(model, ema)
     best = {"epoch": 0, "acc_e": -1.0}
-    stored = None
-    if flags.resume:
-        stored = checkpoint.load_checkpoint(folder / experiment.LAST)
+    if stored is not None:
         for module, name in ((model, "model"), (ema.module, "ema")):
             checkpoint.load_weights(module, stored[name], folder / experiment.LAST)
         state.step, state.epoch, state.first_step, best = (stored[n] for n in ("step", "epoch", "first_step", "best"))
-        check_classes(benchmark, stored, folder / experiment.LAST)
         checkpoint.restore_random_states(stored["random"])
         log.info("resumed after epoch %d, step %d", state.epoch, state.step)
 
@@ -322,6 +324,7 @@ def run(argv: list[str] | None) -> None:
         opts.check(flags)
         stored = checkpoint.load_checkpoint(flags.checkpoint)
         return evaluate(opts.parse(argv, stored["flags"]), stored)
+    stored = None
     if flags.resume:
         folder = flags.result_path / flags.expr_name
         if not flags.expr_name:
@@ -334,7 +337,7 @@ def run(argv: list[str] | None) -> None:
     if flags.debug:
         flags.n_epochs, flags.pretrain_epochs = 1, min(flags.pretrain_epochs, 1)
     flags.expr_name = flags.expr_name or time.strftime(f"{'debug' if flags.debug else flags.preset}-%Y%m%d-%H%M%S")
-    train(flags)
+    train(flags, stored)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,12 +6,11 @@ import contextlib
 import os
 import pickle
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import transformers
 from torch import nn
 
 FORMAT = 1
@@ -23,12 +22,7 @@ class CheckpointError(ValueError):
 
 def versions() -> dict[str, str]:
     """Versions that decide whether a run can be repeated."""
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "timm": timm.__version__,
-        "transformers": transformers.__version__,
-    }
+    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "timm", "transformers")}}
 
 
 def random_states() -> dict[str, Any]:

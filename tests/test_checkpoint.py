@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     checkpoint.save_checkpoint(tmp_path / "a" / "last.pt", {"model": weights, "flags": {"x": 1}})
     content = checkpoint.load_checkpoint(tmp_path / "a" / "last.pt")
     torch.testing.assert_close(content["model"], weights)
-    assert content["flags"] == {"x": 1} and content["versions"]["torch"] == torch.__version__
+    assert content["flags"] == {"x": 1} and content["versions"]["torch"] == version("torch")
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["last.pt"]
 
 

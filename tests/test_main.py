@@ -160,6 +160,16 @@ def test_debug_is_two_batches(tiny_dataset: Path, tmp_path: Path) -> None:
     assert (stored["step"], stored["epoch"]) == (4, 2), "two batches in either phase"
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains_and_scores_like_the_cpu(trained: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="gpu", device="cuda")
+    assert main.main(words) == 0
+    there = evaluate(tmp_path / "gpu" / "last.pt", tmp_path / "cuda.json", device="cuda")
+    here = evaluate(tmp_path / "gpu" / "last.pt", tmp_path / "cpu.json", device="cpu")
+    assert here["loss"] == pytest.approx(there["loss"], rel=0.02), "bf16 rounds differently on the two"
+
+
 WRONG_STARTS = {
     "no such folder": ({"root_path": "/no/such/folder"}, "/no/such/folder"),
     "no root path": ({"root_path": None, "preset": "base"}, "--root_path"),
