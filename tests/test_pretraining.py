@@ -7,24 +7,22 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import BertConfig
 
 from core.pretraining import PretrainSettings, choose_masks, finetune_losses, pretrain_losses, teach
 from datasets.benchmarks import BENCHMARKS
 from models.build import PretrainingSizes, add_pretraining, build_model
 from models.mart import MART
-from models.text import TextEncoder
 from tests import tiny
+from tests.test_text import tiny_encoder
 
 POLARITY = torch.tensor(BENCHMARKS["ve8"].polarity)
 SETTINGS = PretrainSettings(polarity=POLARITY)
 SIZES = PretrainingSizes(common_dim=16, decoder_dim=16, decoder_depth=1, decoder_heads=2)
-TEXT = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=1, num_attention_heads=3, intermediate_size=48)
 
 
 def new_model(**changes: str) -> MART:
     torch.manual_seed(0)
-    return add_pretraining(build_model(tiny.SIZES), TextEncoder(TEXT), replace(SIZES, **changes))
+    return add_pretraining(build_model(tiny.SIZES), tiny_encoder(), replace(SIZES, **changes))
 
 
 @pytest.fixture

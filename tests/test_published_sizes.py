@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import BertConfig
 
 import opts
 from core.device import choose_precision
@@ -35,6 +34,8 @@ def test_one_video_forward_and_backward() -> None:
 
 
 def test_parameters_are_those_of_the_readme() -> None:
+    from transformers import BertConfig
+
     with torch.device("meta"):
         counted = count_parameters(build_model(published()))
         counted["text"] = sum(p.numel() for p in TextEncoder(BertConfig()).parameters())

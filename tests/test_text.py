@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BertConfig
 
 from datasets.tokens import encode_texts
 from models.text import TextEncoder, embedded_weights
 
-TINY = BertConfig(
-    vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=48,
-)
+
+def tiny_encoder(frozen: bool = True) -> TextEncoder:
+    from transformers import BertConfig
+
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 48}
+    return TextEncoder(BertConfig(vocab_size=50, **sizes), frozen=frozen)
 
 
 def test_padding_does_not_change_the_words_and_is_zero() -> None:
     torch.manual_seed(0)
-    encoder = TextEncoder(TINY)
+    encoder = tiny_encoder()
     words = torch.tensor([[5, 6, 7]])
     padded = torch.tensor([[5, 6, 7, 0, 0]])
     mask = torch.tensor([[True, True, True, False, False]])
@@ -27,12 +29,12 @@ def test_padding_does_not_change_the_words_and_is_zero() -> None:
 
 
 def test_frozen_means_no_gradient_and_no_dropout() -> None:
-    encoder = TextEncoder(TINY).train()
+    encoder = tiny_encoder().train()
     ids, mask = torch.tensor([[5, 6]]), torch.ones(1, 2, dtype=torch.bool)
     first = encoder(ids, mask)
     assert not first.requires_grad
     torch.testing.assert_close(first, encoder(ids, mask), rtol=0, atol=0)
-    trained = TextEncoder(TINY, frozen=False).train()
+    trained = tiny_encoder(frozen=False).train()
     assert trained(ids, mask).requires_grad
     assert not torch.equal(trained(ids, mask), trained(ids, mask))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import VideoMAEConfig, VideoMAEModel
 
 from models.positions import resample_grid_3d, sine_table
 from models.vit import VideoViT
@@ -14,6 +13,8 @@ SIZES = {"image_size": 32, "num_frames": 4, "embed_dim": 24, "depth": 2, "num_he
 
 
 def test_without_class_token_it_is_videomae() -> None:
+    from transformers import VideoMAEConfig, VideoMAEModel
+
     torch.manual_seed(0)
     config = VideoMAEConfig(
         image_size=32, num_frames=4, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96,
