@@ -101,15 +101,15 @@ def open_loader(
 def new_model(flags: argparse.Namespace, benchmark: Benchmark) -> MART | MBT:
     """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
     try:
-        baseline = build_model(chosen(flags, ModelSizes, n_classes=len(benchmark.classes)))
+        baseline = build_model(sizes_of(ModelSizes, flags, n_classes=len(benchmark.classes)))
         if not flags.pretrain_epochs:
             return baseline
-        return add_pretraining(baseline, TextEncoder(folder=embedded_weights()), chosen(flags, PretrainingSizes))
+        return add_pretraining(baseline, TextEncoder(folder=embedded_weights()), sizes_of(PretrainingSizes, flags))
     except ValueError as error:
         raise opts.UsageError(f"sizes of the model: {error}") from None
 
 
-def chosen(flags: argparse.Namespace, sizes: type, **known: int) -> Any:
+def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
     """A dataclass of sizes, filled from the flags of the same names."""
     names = {field.name for field in dataclasses.fields(sizes)} - set(known)
     return sizes(**known, **{name: getattr(flags, name) for name in names})

@@ -74,16 +74,19 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     if prior > 0:
         belief = (1 - prior) * belief + prior * torch.nn.functional.one_hot(batch.labels, belief.shape[1])
     scores = temporal_scores(output.segment_scores, belief.clamp_min(1e-12).log())
-    emotion, degree = batch.cue_emotion, batch.cue_degree
-    verified = verify_cues(
-        scores, batch.cue_sentiment, emotion, degree, batch.cue_valid, settings.polarity, settings.threshold,
-        settings.verify,
-    )
+    verified = _passing(scores, batch, settings, settings.verify)
     target = temporal_emotion_distribution(
-        scores, emotion, degree, verified, settings.mix, settings.teacher_temperature
+        scores, batch.cue_emotion, batch.cue_degree, verified, settings.mix, settings.teacher_temperature
     )
     words = teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
     return Teaching(scores, verified, target, tokens, words)
+
+
+def _passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage: str) -> Tensor:
+    return verify_cues(
+        scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid, settings.polarity,
+        settings.threshold, stage,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -183,11 +186,7 @@ def finetune_losses(
 def _watch(taught: Teaching, batch: VideoBatch, settings: PretrainSettings) -> dict[str, Tensor]:
     n_cues = batch.cue_valid.sum().clamp_min(1)
     passed = {
-        f"cues_passing_{stage}": verify_cues(
-            taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,
-            settings.polarity, settings.threshold, stage,
-        ).sum() / n_cues
-        for stage in STAGES[1:]
+        f"cues_passing_{stage}": _passing(taught.scores, batch, settings, stage).sum() / n_cues for stage in STAGES[1:]
     }
     content = taught.scores.flatten(1).softmax(dim=1)
     return {

@@ -72,7 +72,7 @@ class MART(nn.Module):
             return words
         ids, mask, chosen = token_ids[read], token_mask[read], pieces[read].float()
         longest = int(mask.sum(dim=1).max())
-        features = self.text(ids[:, :longest], mask[:, :longest]).float()
+        features = self.text(ids[:, :longest], mask[:, :longest])
         share = chosen / chosen.sum(dim=-1, keepdim=True).clamp_min(1)
         words[read] = (share[..., :longest] @ features).float()
         return words
@@ -101,22 +101,15 @@ class MART(nn.Module):
     @torch.no_grad()
     def patch_targets(self, frames: Tensor, fbank: Tensor) -> Pair:
         """What the decoders should recover of frames (B, S, 3, T, H, W) and fbank (B, S, F, 128): (B*S, M, P) each."""
-        values = self._values(
-            self.mbt.visual.normalise(frames.flatten(0, 1)), self.mbt.audio.normalise(fbank.flatten(0, 1))
-        )
+        visual, audio = self.mbt.visual, self.mbt.audio
+        tubelet, side, _ = visual.patch_embed.kernel_size
+        audio_side, stride = audio.patch_embed.kernel_size[0], audio.patch_embed.stride[0]
+        pixels = video_patches(visual.normalise(frames.flatten(0, 1)), tubelet, side)
+        energies = spectrogram_patches(audio.normalise(fbank.flatten(0, 1)), audio_side, stride)
         if not self.hog_target:
-            return values
-        grey = values[0].unflatten(-1, (*self.mbt.visual.patch_embed.kernel_size, 3)).mean(dim=(-1, -4))
-        side = self.mbt.audio.patch_embed.kernel_size
-        return hog(grey), hog(values[1].unflatten(-1, side))
-
-    def _values(self, clips: Tensor, fbank: Tensor) -> Pair:
-        tubelet, side, _ = self.mbt.visual.patch_embed.kernel_size
-        convolution = self.mbt.audio.patch_embed
-        return (
-            video_patches(clips, tubelet, side),
-            spectrogram_patches(fbank, convolution.kernel_size[0], convolution.stride[0]),
-        )
+            return pixels, energies
+        grey = pixels.unflatten(-1, (tubelet, side, side, 3)).mean(dim=(-1, -4))
+        return hog(grey), hog(energies.unflatten(-1, (audio_side, audio_side)))
 
     def attention_to_patches(self, tokens: SegmentTokens, words: Tensor, verified: Tensor) -> Pair:
         """Eq. 6: mean attention of the verified words (B, S, K) of a segment to its patches: (B*S, P_v), (B*S, P_a)."""
