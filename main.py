@@ -10,25 +10,27 @@ if __name__ == "__main__":
 import argparse
 import dataclasses
 import logging
-import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
 from core import checkpoint, device, evaluation, experiment, report
-from core.engine import EmptySplitError, NonFiniteLossError, StepSettings, TrainState, train_one_epoch
-from core.optimizer import OptimizerSettings
+from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
+from core.pictures import draw_view
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
+from core.trainer import Phase, Trainer
+from core.views import view_videos
 from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
-from datasets.loading import hold_out, make_loader
+from datasets.loading import draw_per_class, hold_out, make_loader, read_fixed
 from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset
 from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, count_parameters
 from models.mart import MART
@@ -36,6 +38,8 @@ from models.mbt import MBT
 from models.text import TextEncoder, embedded_weights
 
 log = logging.getLogger("mart")
+
+N_SHOWN = 3  # training videos whose pre-training TensorBoard shows
 
 USER_ERRORS = (
     opts.UsageError,
@@ -54,6 +58,8 @@ def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list
     path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
     annotation = read_annotation(flags.root_path / path)
     training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
+    if flags.train_per_class:
+        training = draw_per_class(training, flags.train_per_class, flags.seed)
     if flags.debug:
         training, test = (
             videos[:: max(1, len(videos) // (2 * flags.batch_size))][: 2 * flags.batch_size]
@@ -155,12 +161,39 @@ def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> Pret
         verify=flags.verify,
         threshold=flags.degree_threshold,
         mix=flags.cue_mix,
+        label_share=flags.label_share,
+        teacher_temperature=flags.teacher_temperature,
+        contrast_temperature=flags.contrast_temperature,
         masking=flags.masking,
         mask_ratio=(flags.mask_start, flags.mask_end),
         distribution=flags.target == "distribution",
         unlabelled=flags.unlabelled,
         weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
     )
+
+
+def phases_of(
+    flags: argparse.Namespace,
+    model: MART | MBT,
+    ema: MART | MBT,
+    method: PretrainSettings,
+    views: Callable[[float], dict[str, Figure]],
+    accuracy: Callable[[], float] | None,
+) -> list[Phase]:
+    """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""
+
+    def pretrain(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
+        return pretrain_losses(model, ema, batch, method, progress)
+
+    def finetune(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
+        return finetune_losses(model, ema, batch, method, flags.finetune_ted)
+
+    first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, experiment.PRETRAINED, show=views)
+    n_epochs = flags.pretrain_epochs + flags.n_epochs
+    second = Phase(
+        "fine-tuning", first.end, n_epochs, recogniser(model), finetune, accuracy=accuracy, patience=flags.patience
+    )
+    return [first, second] if flags.pretrain_epochs else [second]
 
 
 def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
@@ -180,101 +213,37 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     settings = step_settings(flags, benchmark)
     if stored is not None:
         check_classes(benchmark, stored, folder / experiment.LAST)
-
     model = new_model(flags, benchmark).to(settings.device)
     # everything that the user may have mistyped has been read by now
     experiment.open_experiment(folder, opts.to_stored(flags), resume=flags.resume)
     experiment.start_log(folder / "log.txt")
     log.info("experiment %s", folder)
     log.info("parameters: %s", ", ".join(f"{part} {n:,}" for part, n in count_parameters(model).items()))
+
     ema = ModelEmaV3(model, decay=flags.ema_decay, use_warmup=True)
     if isinstance(model, MART):
         ema.module.text = model.text  # frozen, so one copy serves both
-    state = TrainState(model, ema)
-    best = {"epoch": 0, "acc_e": -1.0}
+    trainer = Trainer(
+        model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
+        opts.to_stored(flags), benchmark.classes, flags.save_every,
+    )  # fmt: skip
     if stored is not None:
-        for module, name in ((model, "model"), (ema.module, "ema")):
-            checkpoint.load_weights(module, stored[name], folder / experiment.LAST)
-        state.step, state.epoch, state.first_step, best = (stored[n] for n in ("step", "epoch", "first_step", "best"))
-        checkpoint.restore_random_states(stored["random"])
-        log.info("resumed after epoch %d, step %d", state.epoch, state.step)
-
-    def save(name: str) -> None:
-        content = {
-            "model": checkpoint.trained_weights(model),
-            "ema": checkpoint.trained_weights(ema.module),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "epoch": state.epoch,
-            "first_step": state.first_step,
-            "best": best,
-            "random": checkpoint.random_states(),
-            "flags": opts.to_stored(flags),
-            "classes": list(benchmark.classes),
-        }
-        checkpoint.save_checkpoint(folder / name, content)
-
-    writer = SummaryWriter(folder / "tensorboard", purge_step=state.step + 1)
-
-    def on_step(step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            writer.add_scalar(f"step/{name}", value, step)
-
-    steps_per_epoch = math.ceil(len(loader) / flags.accu_step)
-    warmup_steps = round(flags.warmup_epochs * steps_per_epoch)
-    rates = OptimizerSettings(flags.learning_rate, flags.weight_decay, warmup_steps)
+        trainer.restore(stored)
+        stored.clear()  # the weights are in the model now
     method = pretrain_settings(flags, settings)
+    shown = read_fixed(loader.dataset, N_SHOWN) if flags.pretrain_epochs else None
 
-    def pretrain(batch: VideoBatch) -> dict[str, torch.Tensor]:
-        progress = min(state.step / (flags.pretrain_epochs * steps_per_epoch), 1.0)
+    def views(progress: float) -> dict[str, Figure]:
         with settings.autocast():
-            return pretrain_losses(model, ema.module, batch, method, progress)
+            seen = view_videos(model, ema.module, shown.to(settings.device), method, progress)
+        return {"/".join(view.key): draw_view(view, benchmark.classes) for view in seen}
 
-    def finetune(batch: VideoBatch) -> dict[str, torch.Tensor]:
-        with settings.autocast():
-            return finetune_losses(model, ema.module, batch, method, flags.finetune_ted)
+    def accuracy() -> float:
+        return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")["acc_e"]
 
-    n_epochs = flags.pretrain_epochs + flags.n_epochs
-    phases = (
-        ("pre-training", 0, flags.pretrain_epochs, pretrain, model),
-        ("fine-tuning", flags.pretrain_epochs, n_epochs, finetune, recogniser(model)),
-    )
-    started, resumed_at = time.perf_counter(), state.epoch
-    for phase, first, end, compute, trained in phases:
-        if state.epoch >= end:
-            continue
-        if state.epoch == first:
-            state.first_step = state.step
-        state.begin_phase(trained, rates, (end - first) * steps_per_epoch)
-        if stored is not None and state.epoch > first:
-            state.optimizer.load_state_dict(stored["optimizer"])
-            state.schedule.step_update(state.step - state.first_step + 1)
-        patience = flags.patience if held_out_loader is not None and phase == "fine-tuning" else 0
-        while state.epoch < end and not 0 < patience <= state.epoch - max(best["epoch"], first):
-            loader.sampler.set_epoch(state.epoch)
-            means, left_out = train_one_epoch(
-                state, loader, settings, compute=compute, n_batches=len(loader), on_step=on_step
-            )
-            for line in left_out:
-                log.warning("left out: %s", line)
-            for name, value in means.items():
-                writer.add_scalar(f"epoch/{name}", value, state.epoch)
-            per_epoch = (time.perf_counter() - started) / (state.epoch - resumed_at)
-            line = report.epoch_line(phase, state.epoch, n_epochs, means, per_epoch * (n_epochs - state.epoch))
-            if held_out_loader is not None and phase == "fine-tuning":
-                metrics = score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")
-                writer.add_scalar("held_out/acc_e", metrics["acc_e"], state.epoch)
-                line += f", held-out AccE {100 * metrics['acc_e']:.2f}"
-                if metrics["acc_e"] > best["acc_e"]:
-                    best = {"epoch": state.epoch, "acc_e": metrics["acc_e"]}
-                    save(experiment.BEST)
-            log.info(line)
-            if state.epoch % flags.save_every == 0 or state.epoch == end or patience:
-                save(experiment.LAST)
-        if state.epoch < end:
-            log.info("no better held-out AccE for %d epochs: stopped", flags.patience)
+    trainer.run(phases_of(flags, model, ema.module, method, views, accuracy if flags.val_fraction else None), loader)
 
-    result = experiment.BEST if held_out_loader is not None else experiment.LAST
+    result = experiment.BEST if flags.val_fraction else experiment.LAST
     final = checkpoint.load_checkpoint(folder / result)
     checkpoint.load_weights(ema.module, final["ema"], folder / result)
     try:
@@ -285,8 +254,8 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     experiment.write_json(folder / experiment.METRICS, metrics)
     pictures = report.figures(metrics, benchmark.classes)
     for name, figure in pictures.items():
-        writer.add_figure(f"test/{name}", figure, state.step, close=False)
-    writer.close()
+        trainer.writer.add_figure(f"test/{name}", figure, trainer.state.step, close=False)
+    trainer.writer.close()
     paths = report.save_figures(pictures, folder / "plots")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {final['epoch']}"))
     log.info("plots: %s", ", ".join(map(str, paths)))

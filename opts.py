@@ -25,12 +25,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fusion_depth": 2,
         "n_bottleneck": 4,
         "audio_stride": 16,
-        "pretrain_epochs": 0,
+        "pretrain_epochs": 8,
         "decoder_dim": 64,
         "decoder_depth": 2,
         "decoder_heads": 4,
         "common_dim": 64,
-        "n_epochs": 16,
+        "n_epochs": 8,
         "batch_size": 8,
         "accu_step": 1,
         "learning_rate": 1e-3,
@@ -106,6 +106,8 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
+    group.add_argument("--train_per_class", type=_COUNT, default=0, help="use so many training videos of each class, "
+                       "drawn by --seed; 0 = all")
     group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
     group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
 
@@ -137,6 +139,9 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
                        help="last stage of verification that a word has to pass")
     group.add_argument("--degree_threshold", type=_SHARE, default=0.5, help="difference of degree that still passes")
     group.add_argument("--cue_mix", type=_SHARE, default=0.5, help="share of the verified words in the target")
+    group.add_argument("--teacher_temperature", type=_ABOVE_ZERO, default=2.0, help="of the video's part of the target")
+    group.add_argument("--label_share", type=_SHARE, default=1.0, help="of the label in what the teacher believes "
+                       "about a video, at the end; at the beginning it is 1")
     group.add_argument("--masking", choices=("emotion", "attention", "random", "tube", "frame", "none"),
                        default="emotion", help="which patches are hidden")
     group.add_argument("--mask_at", choices=("encoder", "decoder"), default="encoder",
@@ -149,7 +154,9 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--weight_tacl", type=_NOT_NEGATIVE, default=1.0, help="of the contrast of words (Eq. 5)")
     group.add_argument("--weight_ted", type=_NOT_NEGATIVE, default=1.0, help="of the temporal distribution's KL")
     group.add_argument("--weight_patch", type=_NOT_NEGATIVE, default=0.05, help="of the recovery of patches")
-    group.add_argument("--finetune_ted", type=_NOT_NEGATIVE, default=0.0, help="weight of that KL in fine-tuning")
+    group.add_argument("--contrast_temperature", type=_ABOVE_ZERO, default=0.1, help="of the contrast of words")
+    group.add_argument("--finetune_ted", type=_NOT_NEGATIVE, help="weight of that KL in fine-tuning; default 1 after a "
+                       "pre-training that learns the distribution, else 0")
     group.add_argument("--lexicon", default="combined", help="of affective words: combined, nrc, senticnet, "
                        "senticnet9, vader or FILE.csv")
     group.add_argument("--max_cues", type=_POSITIVE, default=8, help="affective words of a segment")
@@ -189,7 +196,10 @@ def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -
     chooser = _Parser(prog="main.py", add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=sorted(PRESETS), default="demo")
     preset = chooser.parse_known_args(argv)[0].preset
-    return build_parser(PRESETS[preset] if stored is None else from_stored(stored)).parse_args(argv)
+    flags = build_parser(PRESETS[preset] if stored is None else from_stored(stored)).parse_args(argv)
+    if flags.finetune_ted is None:
+        flags.finetune_ted = float(flags.pretrain_epochs > 0 and flags.target == "distribution")
+    return flags
 
 
 def check(flags: argparse.Namespace) -> None:

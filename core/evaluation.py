@@ -67,9 +67,7 @@ def predict_split(
         found["temporal"].append(temporal_emotion_distribution_of(output.segment_scores))
     if not found["keys"]:
         raise EmptySplitError(name, left_out)
-    arrays = {
-        key: torch.cat(found[key]).cpu().numpy() for key in ("labels", "scores", "temporal", "truth", "blocks")
-    }
+    arrays = {key: torch.cat(found[key]).cpu().numpy() for key in ("labels", "scores", "temporal", "truth", "blocks")}
     return Predictions(
         keys=found["keys"], courses=found["courses"], loss=loss / len(found["keys"]), left_out=left_out, **arrays
     )

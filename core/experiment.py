@@ -12,7 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-FLAGS, METRICS, LAST, BEST = "flags.json", "metrics.json", "last.pt", "best.pt"
+FLAGS, METRICS = "flags.json", "metrics.json"
+LAST, BEST, PRETRAINED = "last.pt", "best.pt", "pretrained.pt"
 
 
 class ExperimentError(ValueError):

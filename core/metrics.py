@@ -25,9 +25,7 @@ def recognition_metrics(
         "f1_e": float(f1_score(labels, predicted, labels=indices, average="weighted", zero_division=0)),
         "acc_s": float(accuracy_score(sign[labels], sign[predicted])),
         "f1_s": float(f1_score(sign[labels], sign[predicted], average="weighted", zero_division=0)),
-        "per_class": {
-            name: float(matrix[i, i] / totals[i]) if totals[i] else None for i, name in enumerate(classes)
-        },
+        "per_class": {name: float(matrix[i, i] / totals[i]) if totals[i] else None for i, name in enumerate(classes)},
         "confusion_matrix": matrix.tolist(),
         "n_videos": len(labels),
     }

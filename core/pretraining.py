@@ -33,7 +33,8 @@ class PretrainSettings:
     verify: str = "degree"  # the last stage of verification
     threshold: float = 0.5  # of E3
     mix: float = 0.5  # share of the cues in the target
-    teacher_temperature: float = 1.0
+    label_share: float = 1.0  # of the label in what the teacher believes about a video, at the end; it begins at 1
+    teacher_temperature: float = 2.0
     contrast_temperature: float = 0.1
     masking: str = "emotion"
     mask_ratio: tuple[float, float] = (0.1, 0.5)  # at the beginning and at the end
@@ -64,21 +65,22 @@ class Teaching:
 def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress: float) -> Teaching:
     """Temporal scores, verified cues and target of a batch at `progress` 0..1 of the pre-training.
 
-    While the teacher is young its belief about the video is mixed with the label, by a share that falls from 1 to 0
-    over the first half.
+    The label is mixed into the teacher's belief about the video, with a share that goes from 1 to `label_share`.
     """
     tokens = teacher.mbt.encode(batch.frames.flatten(0, 1), batch.fbank.flatten(0, 1))
     output = teacher.mbt.score(tokens, len(batch))
     belief = output.video_scores.softmax(dim=-1)
-    prior = 0.0 if settings.unlabelled else max(0.0, 1 - 2 * progress)
+    prior = 0.0 if settings.unlabelled else 1 - (1 - settings.label_share) * progress
     if prior > 0:
         belief = (1 - prior) * belief + prior * torch.nn.functional.one_hot(batch.labels, belief.shape[1])
-    scores = temporal_scores(output.segment_scores, belief.clamp_min(1e-12).log())
+    # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
+    lowest = output.segment_scores.amin(dim=(1, 2), keepdim=True)
+    scores = temporal_scores(output.segment_scores - lowest, belief.clamp_min(1e-12).log())
     verified = _passing(scores, batch, settings, settings.verify)
     target = temporal_emotion_distribution(
         scores, batch.cue_emotion, batch.cue_degree, verified, settings.mix, settings.teacher_temperature
     )
-    words = teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
+    words = teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces, batch.keys)
     return Teaching(scores, verified, target, tokens, words)
 
 
@@ -111,9 +113,7 @@ def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ra
     if settings.masking == "emotion":
         by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
         has_words = taught.verified.any(dim=-1).reshape(-1, 1)
-        attention = tuple(
-            torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True)
-        )
+        attention = tuple(torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True))
     return tuple(
         emotion_oriented_mask(scores, ratio, round(settings.reveal * masked_count(ratio, scores.shape[1])))
         for scores in attention

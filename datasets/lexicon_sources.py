@@ -103,7 +103,8 @@ def _vader_words() -> dict[str, float]:
     valences.pop("", None)
     return {
         word: max(-1.0, min(1.0, valence / VADER_STRONGEST))
-        for word, valence in valences.items() if abs(valence) >= VADER_NEUTRAL
+        for word, valence in valences.items()
+        if abs(valence) >= VADER_NEUTRAL
     }
 
 

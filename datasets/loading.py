@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
-from datasets.video_emotion import EpochSampler, VideoEmotionDataset, collate
+from datasets.video_emotion import EpochSampler, VideoBatch, VideoEmotionDataset, collate
 
 
 def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
@@ -18,19 +19,36 @@ def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[
 
     A class of n videos gives round(n * fraction), but keeps one for training. The draw depends on `seed` alone.
     """
-    by_label: dict[str, list[Video]] = defaultdict(list)
-    for video in videos:
-        by_label[video.label].append(video)
-    rng = np.random.default_rng(seed)
     held: set[tuple[str, str]] = set()
-    for label in sorted(by_label):
-        members = sorted(by_label[label], key=lambda video: video.id)
+    for members in _shuffled_classes(videos, seed):
         count = min(round(len(members) * fraction), len(members) - 1)
-        held |= {(label, members[i].id) for i in rng.permutation(len(members))[:count]}
+        held |= {(video.label, video.id) for video in members[:count]}
     return (
         [video for video in videos if (video.label, video.id) not in held],
         [video for video in videos if (video.label, video.id) in held],
     )
+
+
+def draw_per_class(videos: Sequence[Video], count: int, seed: int) -> list[Video]:
+    """`count` videos of each class, or all it has, in their order. The draw depends on `seed` alone."""
+    drawn = {(video.label, video.id) for members in _shuffled_classes(videos, seed) for video in members[:count]}
+    return [video for video in videos if (video.label, video.id) in drawn]
+
+
+def _shuffled_classes(videos: Sequence[Video], seed: int) -> list[list[Video]]:
+    by_label: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        by_label[video.label].append(video)
+    rng = np.random.default_rng(seed)
+    classes = (sorted(by_label[label], key=lambda video: video.id) for label in sorted(by_label))
+    return [[members[i] for i in rng.permutation(len(members))] for members in classes]
+
+
+def read_fixed(dataset: VideoEmotionDataset, count: int) -> VideoBatch:
+    """`count` videos spread over the dataset, always the same and without augmentation."""
+    still = copy(dataset)
+    still.training = False
+    return collate([still[i * len(dataset) // count] for i in range(min(count, len(dataset)))])
 
 
 def make_loader(

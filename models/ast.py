@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from models.layers import gather_tokens, initialise
+from models.layers import gather_tokens, initialise, transformer_layer
 
 SPECTROGRAM_MEAN = -4.2677393  # of AudioSet, the training set of the published weights
 SPECTROGRAM_STD = 4.5689974
@@ -43,11 +40,8 @@ class AudioSpectrogramTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 2 + self.num_patches, embed_dim))
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth)
-        )
-        self.norm = norm(embed_dim)
+        self.blocks = nn.ModuleList(transformer_layer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(SPECTROGRAM_MEAN))
         self.register_buffer("std", torch.tensor(SPECTROGRAM_STD))
         initialise(self)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from models.layers import initialise
+from models.layers import initialise, transformer_layer
 from models.positions import sine_table
 
 HOG_BINS = 9
@@ -27,8 +26,8 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.project = nn.Linear(embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.blocks = nn.ModuleList(Block(width, num_heads, qkv_bias=True) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(transformer_layer(width, num_heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, out_dim)
         initialise(self)
         self.register_buffer("positions", sine_table(n_patches, width))

@@ -1,9 +1,40 @@
-"""What both encoders share: initialisation, the choice of tokens, the attention of the special ones."""
+"""What encoders and decoders share: their layer, its attention, initialisation, the choice of tokens."""
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Attention
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Fused attention of queries (N, H, L, D) over keys and values (N, H, M, D): (N, H, L, D).
+
+    A CPU computes it in float32, because the gradient of its bfloat16 kernel takes four times as long.
+    """
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+class SelfAttention(Attention):
+    """timm's multi-head attention, computed by `attend`."""
+
+    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
+        """Tokens (N, L, D) to (N, L, D)."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
+
+
+def transformer_layer(dim: int, num_heads: int, mlp_ratio: float = 4.0, eps: float = 1e-6) -> Block:
+    """A pre-norm ViT layer with biases."""
+    norm = partial(nn.LayerNorm, eps=eps)
+    return Block(dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=SelfAttention)
 
 
 def initialise(module: nn.Module) -> None:

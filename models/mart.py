@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from models.tacl import TemporalAffectiveComplementaryLearning, WordVectors
 from models.text import TextEncoder
 
 Pair = tuple[Tensor, Tensor]  # of the visual and of the audio patches
+MOST_KNOWN_VALUES = 2**29  # of word features, 1 GiB on the device
 
 
 @dataclass
@@ -61,11 +63,27 @@ class MART(nn.Module):
         self.visual_decoder = PatchDecoder(dim, mbt.visual.num_patches, sizes[0], width, depth, heads)
         self.audio_decoder = PatchDecoder(dim, mbt.audio.num_patches, sizes[1], width, depth, heads)
 
-    def word_features(self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor) -> Tensor:
+    def word_features(
+        self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor, keys: Sequence[Hashable] = ()
+    ) -> Tensor:
         """Features (B, S, K, W) of the cues' words: the mean of their word pieces in the context of the segment's text.
 
-        token_ids, token_mask (B, S, L); pieces (B, S, K, L) bool, which word pieces a cue consists of.
+        token_ids, token_mask (B, S, L); pieces (B, S, K, L) bool, which word pieces a cue consists of. keys: names of
+        the B videos, each of which always comes with the same text; a frozen encoder then reads it only once.
         """
+        if not keys or not self.text.frozen:
+            return self._read_words(token_ids, token_mask, pieces)
+        known = self.text.known_words
+        new = [i for i, key in enumerate(keys) if key not in known]
+        found: dict[Hashable, Tensor] = {}
+        if new:  # half precision, also the first time, so that a video's words are the same whenever it comes
+            read = self._read_words(token_ids[new], token_mask[new], pieces[new]).half()
+            found = dict(zip((keys[i] for i in new), read, strict=True))
+            if (len(known) + len(new)) * read[0].numel() <= MOST_KNOWN_VALUES:
+                known.update(found)
+        return torch.stack([(found[key] if key in found else known[key]).float() for key in keys])
+
+    def _read_words(self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor) -> Tensor:
         read = pieces.any(dim=-1).any(dim=-1)  # (B, S) segments with a cue; the others' text is of no use
         words = torch.zeros(*pieces.shape[:3], self.text.embed_dim, device=pieces.device)
         if not read.any():

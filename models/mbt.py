@@ -78,9 +78,7 @@ class MBT(nn.Module):
             nn.init.trunc_normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
 
-    def encode(
-        self, frames: Tensor, fbank: Tensor, visible: tuple[Tensor, Tensor] | None = None
-    ) -> SegmentTokens:
+    def encode(self, frames: Tensor, fbank: Tensor, visible: tuple[Tensor, Tensor] | None = None) -> SegmentTokens:
         """Frames uint8 (N, 3, T, H, W) and sound (N, F, 128) of N segments through all layers and the last norms.
 
         visible: indices (N, n) of the visual and of the audio patches that are encoded, all if None.

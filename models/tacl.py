@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers import attend
+
 
 class WordToPatchAttention(nn.Module):
     """Multi-head attention of words (N, K, word_dim) over patches (N, P, patch_dim)."""
@@ -27,7 +29,7 @@ class WordToPatchAttention(nn.Module):
     def forward(self, words: Tensor, patches: Tensor) -> Tensor:
         """What each word gathers: (N, K, patch_dim)."""
         query, key, value = self._heads(words, patches)
-        gathered = F.scaled_dot_product_attention(query, key, value)
+        gathered = attend(query, key, value)
         return self.output(gathered.transpose(1, 2).flatten(2))
 
     def weights(self, words: Tensor, patches: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class TextEncoder(nn.Module):
             self.bert = BertModel(config, add_pooling_layer=False)
         self.embed_dim: int = self.bert.config.hidden_size
         self.frozen = frozen
+        self.known_words: dict[Hashable, Tensor] = {}  # features of texts that were read before
         self.requires_grad_(not frozen)
         self.train(self.training)
 

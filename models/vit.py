@@ -5,13 +5,10 @@ With `class_token=False` it is exactly VideoMAE's encoder; MART adds a class tok
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from models.layers import gather_tokens, initialise
+from models.layers import gather_tokens, initialise, transformer_layer
 from models.positions import resample_grid_3d, sine_table
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # VideoMAE's published weights were trained with ImageNet's statistics
@@ -56,11 +53,8 @@ class VideoViT(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
         source = sine_table(pretrained_grid[0] * pretrained_grid[1] * pretrained_grid[2], embed_dim)
         self.register_buffer("pos_embed", resample_grid_3d(source, pretrained_grid, self.grid))
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth)
-        )
-        self.norm = norm(embed_dim)
+        self.blocks = nn.ModuleList(transformer_layer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).reshape(3, 1, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGE_STD).reshape(3, 1, 1, 1))
         initialise(self)

@@ -16,7 +16,11 @@ def test_it_is_ast() -> None:
 
     torch.manual_seed(0)
     config = ASTConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, max_length=50,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=96,
+        max_length=50,
         layer_norm_eps=1e-6,
     )
     reference = ASTModel(config).eval()

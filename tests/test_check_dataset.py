@@ -80,18 +80,24 @@ FAULTS = {  # what is done to the files: the fault, a part of the row, whether i
     "mp3 cut": (lambda f: truncate(f["mp3"], 0.3), "sound unreadable", "cut off", False),
     "mp3 of an instant": (
         lambda f: media.write_sound(f["mp3"], media.tone(0.01, 16_000), 16_000),
-        "sound unreadable", "holds 0.010 s", False,
+        "sound unreadable",
+        "holds 0.010 s",
+        False,
     ),
     "mp3 short": (
         lambda f: media.write_sound(f["mp3"], media.tone(0.8, 16_000), 16_000),
-        "durations differ", "2.0 s of frames", True,
+        "durations differ",
+        "2.0 s of frames",
+        True,
     ),
     "srt gone": (lambda f: f["srt"].unlink(), "subtitles missing", "", True),
     "srt binary": (lambda f: f["srt"].write_bytes(bytes(range(256)) * 9), "subtitles unreadable", "not text", False),
     "srt prose": (lambda f: f["srt"].write_text("no times here"), "subtitles without times", "", True),
     "srt late": (
         lambda f: media.write_subtitles(f["srt"], [*CUES, ("00:00:02,500", "00:00:03,000", "late")]),
-        "subtitles past the end", "1 of 2 start after the end at 2.0 s, first at 2.5 s", True,
+        "subtitles past the end",
+        "1 of 2 start after the end at 2.0 s, first at 2.5 s",
+        True,
     ),
 }
 
@@ -129,12 +135,12 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset with one fault or note of several kinds, and odd names."""
     root = tmp_path_factory.mktemp("data set")
     layout = media.layout_in(root)
-    keys = ("Joy", "whole"), ("Joy", "-it's \"é\""), ("Joy", "both"), ("Anger", "both"), ("Anger", "gone")
+    keys = ("Joy", "whole"), ("Joy", '-it\'s "é"'), ("Joy", "both"), ("Anger", "both"), ("Anger", "gone")
     videos = [write_whole(layout, label, id) for label, id in keys]
     for path in (layout.video_path / "Anger" / "gone").iterdir():
         path.unlink()
     (layout.video_path / "Anger" / "gone").rmdir()
-    truncate(layout.audio_path / "Joy" / "-it's \"é\".mp3", 0.3)
+    truncate(layout.audio_path / "Joy" / '-it\'s "é".mp3', 0.3)
     (layout.srt_path / "Joy" / "both.srt").unlink()
     (layout.video_path / "Joy" / "extra").mkdir()
     (layout.video_path / "Joy" / ".part-1.new").mkdir()

@@ -44,7 +44,12 @@ def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tu
         return classification_losses(output, batch.labels, chosen.polarity, chosen.lambda_0)
 
     means, left_out = train_one_epoch(
-        state, batches, chosen, compute=compute, n_batches=len(batches), on_step=lambda _, values: steps.append(values),
+        state,
+        batches,
+        chosen,
+        compute=compute,
+        n_batches=len(batches),
+        on_step=lambda _, values: steps.append(values),
     )
     return means, left_out, steps
 

@@ -93,8 +93,13 @@ def test_killed_and_resumed_equals_unbroken(tiny_dataset: Path, tmp_path: Path) 
     flags = {"root_path": tiny_dataset, "result_path": tmp_path, "n_epochs": 6, "n_threads": 2}
     words = tiny.arguments(**flags, expr_name="broken")
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "main.py", *words], cwd=PROJECT, env=environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "main.py", *words],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     last = tmp_path / "broken" / "last.pt"
     deadline = time.monotonic() + 120
     while not last.exists() and time.monotonic() < deadline and process.poll() is None:
@@ -128,8 +133,15 @@ def test_a_resumed_run_cannot_become_another(trained: Path, capsys: pytest.Captu
 
 
 def test_the_best_epoch_is_chosen_on_held_out_training_videos(tiny_dataset: Path, tmp_path: Path) -> None:
-    words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="v", val_fraction=0.5, patience=1,
-                           n_epochs=30, learning_rate=1e-12)
+    words = tiny.arguments(
+        root_path=tiny_dataset,
+        result_path=tmp_path,
+        expr_name="v",
+        val_fraction=0.5,
+        patience=1,
+        n_epochs=30,
+        learning_rate=1e-12,
+    )
     assert main.main(words) == 0
     best, last = (load_checkpoint(tmp_path / "v" / name) for name in ("best.pt", "last.pt"))
     assert best["epoch"] == 2 and last["epoch"] == 3, "nothing is learnt, so the second one is no better"

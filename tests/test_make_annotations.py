@@ -66,7 +66,7 @@ def test_videoemotion8(lists):
         ("Joy/clip.mp4", "clip"),
         ("Joy/clip.MKV", "clip"),
         ("Joy/v1.2 final", "v1.2 final"),
-        ("Joy/-it's \"süß\" 怒", "-it's \"süß\" 怒"),
+        ('Joy/-it\'s "süß" 怒', '-it\'s "süß" 怒'),
         ("Joy/part 2", "part 2"),
         ("Joy/.mp4", ".mp4"),
         ("Joy/clip\r", "clip"),

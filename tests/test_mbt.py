@@ -9,8 +9,16 @@ from models.build import ModelSizes, build_model, count_parameters
 from models.mbt import MBT
 
 TINY = ModelSizes(
-    n_classes=3, sample_size=32, snippet_duration=4, audio_frames=50, audio_stride=16, embed_dim=24, depth=3,
-    num_heads=3, fusion_depth=2, n_bottleneck=2,
+    n_classes=3,
+    sample_size=32,
+    snippet_duration=4,
+    audio_frames=50,
+    audio_stride=16,
+    embed_dim=24,
+    depth=3,
+    num_heads=3,
+    fusion_depth=2,
+    n_bottleneck=2,
 )
 
 

@@ -49,8 +49,16 @@ def test_a_continued_run_keeps_what_decides_its_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--batch_size", "0"], ["--batch_size", "x"], ["--ema_decay", "2"], ["--learning_rate", "nan"],
-              ["--preset", "none"], ["--no_such_flag"], ["--seed"]]
+    "words",
+    [
+        ["--batch_size", "0"],
+        ["--batch_size", "x"],
+        ["--ema_decay", "2"],
+        ["--learning_rate", "nan"],
+        ["--preset", "none"],
+        ["--no_such_flag"],
+        ["--seed"],
+    ],
 )
 def test_wrong_flags_cost_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

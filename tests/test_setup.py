@@ -72,8 +72,14 @@ def test_no_file_names_a_registry() -> None:
     listing = subprocess.run(command, capture_output=True, text=True)
     if listing.returncode:
         pytest.skip("not a git checkout: no list of the project's own files")
-    needles = [b"pypi" + b".org", b"files.python" + b"hosted", b"download.pytorch" + b".org", b"--index" + b"-url",
-               b"--extra-index" + b"-url", b"--find" + b"-links"]
+    needles = [
+        b"pypi" + b".org",
+        b"files.python" + b"hosted",
+        b"download.pytorch" + b".org",
+        b"--index" + b"-url",
+        b"--extra-index" + b"-url",
+        b"--find" + b"-links",
+    ]
     files = [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
     assert ROOT / "run.sh" in files
     assert [(path.name, needle) for path in files for needle in needles if needle in path.read_bytes()] == []

@@ -20,9 +20,9 @@ def verified(scores: list, cues: list[list[tuple]], stage: str, threshold: float
     emotion = torch.tensor([[[cue[1] for cue in segment] for segment in cues]])
     degree = torch.tensor([[[cue[2] for cue in segment] for segment in cues]])
     valid = torch.ones_like(sentiment, dtype=torch.bool)
-    return verify_cues(
-        torch.tensor([scores]), sentiment, emotion, degree, valid, POLARITY, threshold, stage
-    )[0].tolist()
+    return verify_cues(torch.tensor([scores]), sentiment, emotion, degree, valid, POLARITY, threshold, stage)[
+        0
+    ].tolist()
 
 
 @pytest.mark.parametrize(

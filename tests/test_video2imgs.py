@@ -58,7 +58,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = grey(LEVELS)
     for suffix in (".mp4", ".mkv", ".avi", ".webm"):
         write_video(root / "Anger" / f"plain {suffix[1:]}{suffix}", pictures)
-    write_video(root / "Anger" / "-it's \"Wütend\" 怒.v2.mp4", pictures[:5], times=[0, 0.1, 0.2, 0.6, 0.7])
+    write_video(root / "Anger" / '-it\'s "Wütend" 怒.v2.mp4', pictures[:5], times=[0, 0.1, 0.2, 0.6, 0.7])
     write_video(root / "Joy" / "damaged.webm", pictures, broken_pictures=[4])
     whole = write_video(root / "Joy" / "cut.mkv", pictures * 10)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
@@ -91,12 +91,12 @@ def test_every_container_gives_each_picture_once(made, id):
 
 def test_variable_rate_is_resampled_by_the_time_stamps(made):
     # On the screen at 0.05, 0.15, ... 0.75 s, when the pictures appear at 0, 0.1, 0.2, 0.6 and 0.7 s.
-    assert levels(made[1] / "Anger" / "-it's \"Wütend\" 怒.v2") == [20, 40, 60, 60, 60, 60, 80, 100]
+    assert levels(made[1] / "Anger" / '-it\'s "Wütend" 怒.v2') == [20, 40, 60, 60, 60, 60, 80, 100]
 
 
 def test_mean_rate_is_the_default(videos, tmp_path):
     folder = tmp_path / "x"
-    extract(videos / "Anger" / "-it's \"Wütend\" 怒.v2.mp4", folder, short_side=240, quality=90, fps=None)
+    extract(videos / "Anger" / '-it\'s "Wütend" 怒.v2.mp4', folder, short_side=240, quality=90, fps=None)
     # Five pictures in 0.8 s by the container's own account, four intervals in 0.7 s by the stamps: within 10 %.
     assert read_fps(folder) == pytest.approx(6.25)
     assert levels(folder) == [20, 60, 60, 60, 100]  # at 0.08, 0.24, 0.40, 0.56 and 0.72 s
@@ -267,8 +267,15 @@ def test_a_failed_conversion_leaves_nothing(tmp_path, capsys):
     source.touch()
     target = tmp_path / "out" / "Joy" / "a"
     status = convert_all(
-        "tool", [Source(source, "Joy", "a")], tmp_path / "out", lambda video: target, write_half_then_fail,
-        is_done=Path.exists, jobs=1, overwrite=False, noted="",
+        "tool",
+        [Source(source, "Joy", "a")],
+        tmp_path / "out",
+        lambda video: target,
+        write_half_then_fail,
+        is_done=Path.exists,
+        jobs=1,
+        overwrite=False,
+        noted="",
     )
     assert status == 1
     assert f"FAILED {source}: ValueError: two lines\n" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second, _ = soundfile.read(SPEECH / "ill_disposed.mp3", dtype="float32")
     sound = np.concatenate([first, np.zeros(2 * rate, np.float32), second])[:, None]
     # The sound begins 2 s after the picture: `first` at 2.0 s, `second` at 2.0 + 3.3 + 2.0 s.
-    write_video(folder / "it's \"é\".mp4", grey([90] * 130), sound=sound, sound_rate=rate, sound_start=2.0)
+    write_video(folder / 'it\'s "é".mp4', grey([90] * 130), sound=sound, sound_rate=rate, sound_start=2.0)
     write_video(folder / "silence.mkv", grey([90] * 20), sound=clicks(2, [], rate), sound_rate=rate)
     write_video(folder / "mute.mp4", grey([90] * 20))
     return folder.parent
@@ -70,7 +70,7 @@ def test_speech(videos, model, tmp_path, monkeypatch, capsys):
     assert "silence.mkv: no speech" in err
     assert "mute.mp4: no sound track" in err
 
-    cues = read_subtitles(tmp_path / "Joy" / "it's \"é\".srt")
+    cues = read_subtitles(tmp_path / "Joy" / 'it\'s "é".srt')
     assert word_error_rate(" ".join(cue.text for cue in cues), f"{FIRST} {SECOND}") <= 0.2
     assert len(cues) == 2  # a sentence each
     spoken = ((2.0, 2.0 + 3.29), (7.29, 7.29 + 5.3))
@@ -127,7 +127,9 @@ def test_without_network_one_line_says_how_to_get_the_model(videos, tmp_path):
     done = subprocess.run(
         [sys.executable, str(tool), str(videos), str(tmp_path / "srt"), "--model", "tiny.en"],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")},
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     for part in ("tiny.en", "model.bin", "https://huggingface.co/Systran", "--model FOLDER"):

@@ -17,8 +17,14 @@ def test_without_class_token_it_is_videomae() -> None:
 
     torch.manual_seed(0)
     config = VideoMAEConfig(
-        image_size=32, num_frames=4, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96,
-        use_mean_pooling=False, layer_norm_eps=1e-6,
+        image_size=32,
+        num_frames=4,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=96,
+        use_mean_pooling=False,
+        layer_norm_eps=1e-6,
     )
     reference = VideoMAEModel(config).eval()
     for parameter in reference.parameters():

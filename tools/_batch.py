@@ -25,8 +25,26 @@ from tools._workers import Failure, cores, parallel
 
 PART = ".part-"
 VIDEO_SUFFIXES = (
-    ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv",
+    ".3gp",
+    ".asf",
+    ".avi",
+    ".f4v",
+    ".flv",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".ogv",
+    ".rm",
+    ".rmvb",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
 )
 
 
@@ -54,9 +72,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def conversion_parser(
-    tool: str, description: str, output: str, jobs: str = "one per core"
-) -> argparse.ArgumentParser:
+def conversion_parser(tool: str, description: str, output: str, jobs: str = "one per core") -> argparse.ArgumentParser:
     """The arguments that every conversion of a folder of videos takes; `jobs` says what is the default of --jobs."""
     parser = argparse.ArgumentParser(prog=f"{tool}.py", description=description)
     parser.add_argument("videos", type=Path, metavar="VIDEOS", help="folder with <label>/<id>.mp4 (or .mkv, .avi, ...)")
@@ -85,7 +101,9 @@ def find_videos(folder: Path) -> list[Source]:
     found = [
         Source(path, path.parent.name, path.stem)
         for path in sorted(folder.glob("*/*"))
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
         and not path.parent.name.startswith(".")
     ]
     if not found:

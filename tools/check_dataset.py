@@ -35,14 +35,16 @@ def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> li
     """Findings about the dataset as a whole: its subsets, repeated ids, and folders that it does not mention."""
     findings = [
         Finding("subset empty", subset, "", "", path, "make the annotation again with tools/make_annotations.py")
-        for subset in SUBSETS if not annotation.subset(subset)
+        for subset in SUBSETS
+        if not annotation.subset(subset)
     ]
     classes: dict[str, list[str]] = defaultdict(list)
     for video in annotation.videos:
         classes[video.id].append(video.label)
     findings += [
         Finding("id in several classes", ", ".join(labels), labels[0], id, path, "check that this is meant", True)
-        for id, labels in classes.items() if len(labels) > 1
+        for id, labels in classes.items()
+        if len(labels) > 1
     ]
     if not layout.srt_path.is_dir():
         remedy = "run tools/video2srt.py, or go without words"
@@ -50,7 +52,8 @@ def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> li
     listed = {(video.label, video.id) for video in annotation.videos}
     for folder in sorted(layout.video_path.glob("*")):
         extra = sorted(
-            path.name for path in folder.glob("*")
+            path.name
+            for path in folder.glob("*")
             if path.is_dir() and path.name[0] != "." and (folder.name, path.name) not in listed
         )
         if extra:
@@ -124,8 +127,10 @@ def _check(args: argparse.Namespace) -> int:
     notes = Counter(finding.fault for finding in findings if finding.is_note)
     bad = {(finding.label, finding.id) for finding in findings if not finding.is_note and finding.id}
     seconds = time.monotonic() - began
-    print(f"{TOOL}: {len(videos)} videos, {len(bad)} with faults{_counts(faults)}, "
-          f"{notes.total()} notes{_counts(notes)}, {seconds:.0f} s")
+    print(
+        f"{TOOL}: {len(videos)} videos, {len(bad)} with faults{_counts(faults)}, "
+        f"{notes.total()} notes{_counts(notes)}, {seconds:.0f} s"
+    )
     return 1 if faults else 0
 
 

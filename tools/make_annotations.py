@@ -82,10 +82,13 @@ def split_folder(
     for label in labels:
         if not (folder / label).is_dir():
             raise DataError(f"{folder / label} is missing, but the class index has {label!r}; correct one of the two")
-        ids = sorted({
-            path.name if path.is_dir() else path.stem for path in (folder / label).iterdir()
-            if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
-        })
+        ids = sorted(
+            {
+                path.name if path.is_dir() else path.stem
+                for path in (folder / label).iterdir()
+                if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
+            }
+        )
         if not ids:
             raise DataError(f"{folder / label} holds no video; fill it or remove it")
         held_out = min(max(1, round(fraction * len(ids))), len(ids) - 1)

@@ -97,10 +97,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fps", type=_rate, help="frames a second (default: the video's mean rate)")
     args = parser.parse_args(argv)
     extraction = partial(extract, short_side=args.short_side, quality=min(100, args.quality), fps=args.fps)
-    return command(TOOL, lambda: convert_all(
-        TOOL, find_videos(args.videos), args.output, lambda video: frame_folder(args.output, video.label, video.id),
-        extraction, is_done=is_done, jobs=args.jobs, overwrite=args.overwrite, noted="damaged",
-    ))
+    return command(
+        TOOL,
+        lambda: convert_all(
+            TOOL,
+            find_videos(args.videos),
+            args.output,
+            lambda video: frame_folder(args.output, video.label, video.id),
+            extraction,
+            is_done=is_done,
+            jobs=args.jobs,
+            overwrite=args.overwrite,
+            noted="damaged",
+        ),
+    )
 
 
 def _rate(text: str) -> float:

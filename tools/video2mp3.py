@@ -49,10 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     def target_of(video: Source) -> Path:
         return audio_file(args.output, video.label, video.id)
 
-    return command(TOOL, lambda: convert_all(
-        TOOL, find_videos(args.videos), args.output, target_of, extract,
-        is_done=is_done, jobs=args.jobs, overwrite=args.overwrite, noted="damaged",
-    ))
+    return command(
+        TOOL,
+        lambda: convert_all(
+            TOOL,
+            find_videos(args.videos),
+            args.output,
+            target_of,
+            extract,
+            is_done=is_done,
+            jobs=args.jobs,
+            overwrite=args.overwrite,
+            noted="damaged",
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -92,9 +92,7 @@ def transcribe(
             sound, language=language, vad_filter=vad, word_timestamps=True, condition_on_previous_text=False
         )
         cues = sentences(word for segment in segments for word in segment.words or ())
-    items = [
-        pysrt.SubRipItem(number, _time(cue.start), _time(cue.end), cue.text) for number, cue in enumerate(cues, 1)
-    ]
+    items = [pysrt.SubRipItem(number, _time(cue.start), _time(cue.end), cue.text) for number, cue in enumerate(cues, 1)]
     pysrt.SubRipFile(items).save(str(target), encoding="utf-8")
     return "" if cues else note
 
@@ -134,8 +132,15 @@ def _transcribe_all(args: argparse.Namespace) -> int:
         threads=args.threads or max(1, cores() // min(jobs, len(videos))),
     )
     return convert_all(
-        TOOL, videos, args.output, lambda video: subtitle_file(args.output, video.label, video.id), transcription,
-        is_done=Path.is_file, jobs=jobs, overwrite=args.overwrite, noted="without speech",
+        TOOL,
+        videos,
+        args.output,
+        lambda video: subtitle_file(args.output, video.label, video.id),
+        transcription,
+        is_done=Path.is_file,
+        jobs=jobs,
+        overwrite=args.overwrite,
+        noted="without speech",
     )
 
 
