@@ -30,7 +30,7 @@ from core.views import view_videos
 from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
-from datasets.loading import draw_per_class, hold_out, make_loader, read_fixed
+from datasets.loading import draw_per_class, hold_out, make_loader, read_spread, still
 from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset
 from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, count_parameters
 from models.mart import MART
@@ -231,7 +231,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         trainer.restore(stored)
         stored.clear()  # the weights are in the model now
     method = pretrain_settings(flags, settings)
-    shown = read_fixed(loader.dataset, N_SHOWN) if flags.pretrain_epochs else None
+    shown = read_spread(still(loader.dataset), N_SHOWN) if flags.pretrain_epochs else None
 
     def views(progress: float) -> dict[str, Figure]:
         with settings.autocast():

@@ -76,7 +76,7 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
     lowest = output.segment_scores.amin(dim=(1, 2), keepdim=True)
     scores = temporal_scores(output.segment_scores - lowest, belief.clamp_min(1e-12).log())
-    verified = _passing(scores, batch, settings, settings.verify)
+    verified = passing(scores, batch, settings, settings.verify)
     target = temporal_emotion_distribution(
         scores, batch.cue_emotion, batch.cue_degree, verified, settings.mix, settings.teacher_temperature
     )
@@ -84,7 +84,8 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     return Teaching(scores, verified, target, tokens, words)
 
 
-def _passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage: str) -> Tensor:
+def passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage: str) -> Tensor:
+    """Cues, bool (B, S, K), that pass verification up to `stage` against temporal scores (B, S, C)."""
     return verify_cues(
         scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid, settings.polarity,
         settings.threshold, stage,
@@ -186,7 +187,7 @@ def finetune_losses(
 def _watch(taught: Teaching, batch: VideoBatch, settings: PretrainSettings) -> dict[str, Tensor]:
     n_cues = batch.cue_valid.sum().clamp_min(1)
     passed = {
-        f"cues_passing_{stage}": _passing(taught.scores, batch, settings, stage).sum() / n_cues for stage in STAGES[1:]
+        f"cues_passing_{stage}": passing(taught.scores, batch, settings, stage).sum() / n_cues for stage in STAGES[1:]
     }
     content = taught.scores.flatten(1).softmax(dim=1)
     return {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.pretraining import PretrainSettings, choose_masks, teach
-from core.verification import STAGES, verify_cues
+from core.pretraining import PretrainSettings, choose_masks, passing, teach
+from core.verification import STAGES
 from datasets.video_emotion import VideoBatch
 from models.mart import MART
 
@@ -48,14 +48,8 @@ def view_videos(
         taught = teach(teacher, unnamed, settings, progress)
         masks = choose_masks(teacher, taught, settings, settings.ratio(progress))
         scores = student(batch.frames, batch.fbank, taught.words, masks).scores.segment_scores
-        passing = [
-            verify_cues(
-                taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,
-                settings.polarity, settings.threshold, stage,
-            )
-            for stage in STAGES
-        ]  # fmt: skip
-    last = torch.stack(passing).sum(dim=0).sub(1).tolist()  # (B, S, K): a stage is passed only after all before it
+        passed = [passing(taught.scores, batch, settings, stage) for stage in STAGES]
+    last = torch.stack(passed).sum(dim=0).sub(1).tolist()  # (B, S, K): a stage is passed only after all before it
     recovered = scores.double().flatten(1).softmax(dim=1).reshape(scores.shape).float()
     (n_videos, n_segments), middle = batch.frames.shape[:2], batch.frames.shape[3] // 2
     visual_mask = audio_mask = [None] * n_videos

@@ -44,11 +44,17 @@ def _shuffled_classes(videos: Sequence[Video], seed: int) -> list[list[Video]]:
     return [[members[i] for i in rng.permutation(len(members))] for members in classes]
 
 
-def read_fixed(dataset: VideoEmotionDataset, count: int) -> VideoBatch:
-    """`count` videos spread over the dataset, always the same and without augmentation."""
-    still = copy(dataset)
-    still.training = False
-    return collate([still[i * len(dataset) // count] for i in range(min(count, len(dataset)))])
+def still(dataset: VideoEmotionDataset) -> VideoEmotionDataset:
+    """The same videos in the same segments, read without augmentation: always the same."""
+    copied = copy(dataset)
+    copied.training = False
+    return copied
+
+
+def read_spread(dataset: VideoEmotionDataset, count: int) -> VideoBatch:
+    """`count` videos, or all there are, from the beginning to the end of the dataset."""
+    count = min(count, len(dataset))
+    return collate([dataset[i * len(dataset) // count] for i in range(count)])
 
 
 def make_loader(

@@ -159,3 +159,48 @@ def test_fine_tuning_keeps_the_distribution_when_asked(model: MART) -> None:
     torch.testing.assert_close(plain["loss"], plain["visual"] + plain["audio"])
     baseline = finetune_losses(model.mbt, model.mbt, batch, SETTINGS, weight=0.0)
     torch.testing.assert_close(baseline["loss"], plain["loss"])
+
+
+def test_a_common_shift_of_all_scores_teaches_the_same(model: MART) -> None:
+    """No loss fixes the zero of the scores, so nothing may depend on it."""
+    batch = tiny.batch(3)
+    before = teach(model, batch, SETTINGS, 0.5)
+    with torch.no_grad():
+        model.mbt.visual_head.bias += 5
+    after = teach(model, batch, SETTINGS, 0.5)
+    torch.testing.assert_close(after.scores, before.scores, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(after.target, before.target, atol=1e-5, rtol=1e-4)
+    assert (before.scores >= 0).all()
+
+
+def test_the_share_of_the_label_falls_to_what_is_asked(model: MART) -> None:
+    batch = tiny.batch(4)
+    at_end, in_between = (
+        teach(model, batch, replace(SETTINGS, label_share=share), progress).scores
+        for share, progress in ((0.6, 1.0), (0.2, 0.5))
+    )
+    torch.testing.assert_close(at_end, in_between)  # 1 - 0.4 = 1 - 0.8 / 2
+    assert not torch.allclose(at_end, teach(model, batch, SETTINGS, 1.0).scores)
+
+
+def test_a_frozen_text_encoder_reads_a_video_once(model: MART, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, read = tiny.batch(3), []
+    forward = type(model.text).forward
+    monkeypatch.setattr(type(model.text), "forward", lambda self, *args: read.append(1) or forward(self, *args))
+    text = batch.token_ids, batch.token_mask, batch.cue_pieces
+    plain = model.word_features(*text)
+    first, second = model.word_features(*text, batch.keys), model.word_features(*text, batch.keys)
+    assert len(read) == 2 and torch.equal(first, second)
+    torch.testing.assert_close(first, plain, atol=2e-3, rtol=2e-3)
+    other = tiny.batch(2, seed=1)
+    mixed = model.word_features(
+        *(
+            torch.cat([a[:1], b])
+            for a, b in zip(text, (other.token_ids, other.token_mask, other.cue_pieces), strict=True)
+        ),
+        batch.keys[:1] + other.keys,
+    )
+    assert len(read) == 3 and torch.equal(mixed[0], first[0])
+    model.text.frozen = False
+    model.word_features(*text, batch.keys)
+    assert len(read) == 4, "an encoder that learns is asked every time"

@@ -1,0 +1,130 @@
+"""Measures verification against known truth: how many of the words that pass are right, how many right ones pass.
+
+    python tools/verify_words.py results/EXPERIMENT/pretrained.pt [MORE CHECKPOINTS] --words data/demo/words.json
+
+The file of known words is {"label/id": [{"word": ..., "start": s, "end": s, "right": true | false}]}, as make_demo.py
+writes it. Training videos are judged as pre-training sees them at its end, with their labels; test videos without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor
+
+import main as program
+import opts
+from core import checkpoint
+from core.pretraining import passing, teach
+from core.verification import STAGES
+from datasets.errors import DataError
+from datasets.loading import make_loader, still
+from datasets.video_emotion import VideoBatch
+from models.mart import MART
+from tools._batch import command
+
+TOOL = "verify_words"
+STAGE_NAMES = ("all words", "E1 sentiment", "E2 emotion", "E3 degree")
+Known = dict[str, list[dict[str, Any]]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog=f"{TOOL}.py", description="Precision and recall of word verification.")
+    parser.add_argument("checkpoints", nargs="+", type=Path, help="pretrained.pt of one or several runs")
+    parser.add_argument("--words", type=Path, required=True, help="file of known words")
+    parser.add_argument("--root_path", type=Path, help="folder of the dataset; default: that of the run")
+    args = parser.parse_args(argv)
+    return command(TOOL, lambda: _measure(args))
+
+
+def _measure(args: argparse.Namespace) -> int:
+    known = _read_words(args.words)
+    rows: dict[str, list[list[tuple[float, float]]]] = {"training": [], "test": []}
+    for path in args.checkpoints:
+        for split in rows:
+            rows[split].append(rates(count_words(path, split, known, args.root_path)))
+    for split, of_runs in rows.items():
+        print(f"\n| {split} videos | precision | recall |\n|---|---|---|")
+        for stage, name in enumerate(STAGE_NAMES):
+            cells = (_cell([run[stage][i] for run in of_runs]) for i in (0, 1))
+            print(f"| {name} | {' | '.join(cells)} |")
+    return 0
+
+
+def _cell(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def _read_words(path: Path) -> Known:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no file of known words ({error}); make_demo.py writes one") from None
+
+
+@torch.no_grad()
+def count_words(path: Path, split: str, known: Known, root: Path | None) -> Tensor:
+    """int64 (4, 3) of a checkpoint on a split: after each stage the words that are right, that pass, that would be."""
+    try:
+        stored = checkpoint.load_checkpoint(path)
+    except checkpoint.CheckpointError as error:
+        raise DataError(str(error)) from None
+    flags = opts.parse([] if root is None else ["--root_path", str(root)], stored["flags"])
+    benchmark, training, test = program.read_splits(flags)
+    videos = training if split == "training" else test
+    dataset = still(program.open_loader(flags, benchmark, videos, split, training=split == "training").dataset)
+    model = program.new_model(flags, benchmark)
+    if not isinstance(model, MART):
+        raise DataError(f"{path}: a baseline verifies no words; give the pretrained.pt of a run with --pretrain_epochs")
+    checkpoint.load_weights(model, stored["ema"], path)
+    step = program.step_settings(flags, benchmark)
+    method = program.pretrain_settings(flags, step)
+    method = replace(method, unlabelled=method.unlabelled or split == "test")
+    model.to(step.device).eval()
+    counts = torch.zeros(len(STAGES), 3, dtype=torch.int64)
+    for batch in make_loader(dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=False, seed=0):
+        right = which_are_right(batch, known)
+        batch = batch.to(step.device)
+        with step.autocast():
+            scores = teach(model, batch, method, progress=1.0).scores
+        for stage, name in enumerate(STAGES):
+            passed = passing(scores, batch, method, name).cpu()
+            counts[stage] += torch.stack([(passed & right).sum(), passed.sum(), right.sum()])
+    return counts
+
+
+def which_are_right(batch: VideoBatch, known: Known) -> Tensor:
+    """Bool (B, S, K): the cues that the file calls right, by their word and a time that overlaps their segment's."""
+    right = torch.zeros_like(batch.cue_valid)
+    for video, key in enumerate(batch.keys):
+        said = known.get("/".join(key))
+        if said is None:
+            raise DataError(f"the file of known words lacks {'/'.join(key)}")
+        for segment, words in enumerate(batch.cue_words[video]):
+            start, end = batch.blocks[video, segment].tolist()
+            there = [entry for entry in said if entry["start"] < end and entry["end"] > start]
+            for k, word in enumerate(words):
+                same = (entry["right"] for entry in there if entry["word"].lower() == word.lower())
+                right[video, segment, k] = next(same, False)
+    return right
+
+
+def rates(counts: Tensor) -> list[tuple[float, float]]:
+    """Precision and recall of each stage."""
+    return [(right / max(passed, 1), right / max(wanted, 1)) for right, passed, wanted in counts.tolist()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
