@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import tempfile
 import zlib
 from bisect import bisect_left
@@ -76,7 +78,7 @@ def load_table(source: str) -> LexiconTable:
     """The table of one of SOURCES with the tags of affect_tags.TAGS, built first if the cache has no sound one.
 
     The cache is $XDG_CACHE_HOME/mart, by default ~/.cache/mart; where it cannot be written to, the table is built by
-    each process. Raises DataError if a package is missing.
+    each process for itself. Raises DataError if a package is missing.
     """
     versions = SOURCES[source].versions()
     try:
@@ -87,12 +89,23 @@ def load_table(source: str) -> LexiconTable:
     try:
         return _read(path)
     except (OSError, ValueError):
-        table = pack(SOURCES[source].entries(), TAGS)
+        build_elsewhere(source, path)
     try:
-        _write(path, table)
         return _read(path)
-    except OSError:
-        return table
+    except (OSError, ValueError):
+        return pack(SOURCES[source].entries(), TAGS)
+
+
+def build(source: str, path: Path) -> None:
+    """Write the table of a source to `path`. Raises OSError where that is impossible."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, pack(SOURCES[source].entries(), TAGS))
+
+
+def build_elsewhere(source: str, path: Path) -> None:
+    """`build` in a process of its own, so that what the source takes while it is read is given back."""
+    words = [sys.executable, "-m", "datasets.lexicon_table", source, str(path)]
+    subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, check=False)
 
 
 @lru_cache(maxsize=1)
@@ -117,7 +130,6 @@ def _read(path: Path) -> LexiconTable:
 def _write(path: Path, table: LexiconTable) -> None:
     """Several processes may do this at once: each writes a file of its own and renames it when it is whole."""
     body = table.keys.tobytes() + table.marks.tobytes() + table.polarity.tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)
     try:
@@ -130,3 +142,7 @@ def _write(path: Path, table: LexiconTable) -> None:
 
 def _key(term: str) -> int:
     return int.from_bytes(blake2b(term.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], Path(sys.argv[2]))
