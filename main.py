@@ -8,11 +8,9 @@ if __name__ == "__main__":
     opts.parse()  # --help and a misspelt flag need not wait for PyTorch
 
 import argparse
-import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,27 @@ from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
 
 from core import checkpoint, device, evaluation, experiment, report
+from core.assembly import (
+    ModelError,
+    choose_weights,
+    load_encoders,
+    new_model,
+    phases_of,
+    pretrain_settings,
+    recogniser,
+    step_settings,
+)
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.pictures import draw_view
-from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
-from core.trainer import Phase, Trainer
+from core.trainer import Trainer
 from core.views import view_videos
-from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
-from datasets.loading import draw_per_class, hold_out, make_loader, read_spread, still
-from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset
-from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, count_parameters
+from datasets.loading import hold_out, read_spread, still
+from datasets.opening import open_loader, read_splits
+from models.build import count_parameters
 from models.mart import MART
-from models.mbt import MBT
-from models.text import TextEncoder, embedded_weights
+from models.weight_files import WeightError
 
 log = logging.getLogger("mart")
 
@@ -48,97 +53,9 @@ USER_ERRORS = (
     device.DeviceError,
     EmptySplitError,
     experiment.ExperimentError,
+    ModelError,
+    WeightError,
 )
-
-
-def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
-    """Benchmark, training videos and test videos of the annotation file."""
-    if flags.root_path is None:
-        raise opts.UsageError("--root_path: say which folder holds imgs/, mp3/, srt/ and the annotation file")
-    path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
-    annotation = read_annotation(flags.root_path / path)
-    training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
-    if flags.train_per_class:
-        training = draw_per_class(training, flags.train_per_class, flags.seed)
-    if flags.debug:
-        training, test = (
-            videos[:: max(1, len(videos) // (2 * flags.batch_size))][: 2 * flags.batch_size]
-            for videos in (training, test)
-        )
-    return benchmark_of(annotation, flags.dataset), training, test
-
-
-def open_loader(
-    flags: argparse.Namespace, benchmark: Benchmark, videos: list[Video], split: str, training: bool = False
-) -> DataLoader:
-    """Reader of one split: augmented and shuffled in training, deterministic otherwise."""
-    if not videos and split == "held-out":
-        raise opts.UsageError(f"--val_fraction {flags.val_fraction} holds out not one video: choose a larger one")
-    if not videos:
-        raise opts.UsageError(f"the {split} split of {flags.root_path} holds no videos; see tools/make_annotations.py")
-    layout = Layout(*(flags.root_path / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
-    dataset = VideoEmotionDataset(
-        videos,
-        benchmark,
-        layout,
-        n_segments=flags.seq_len if training else flags.val_len,
-        snippet_duration=flags.snippet_duration,
-        sample_size=flags.sample_size,
-        audio_frames=flags.audio_frames,
-        max_tokens=flags.max_tokens,
-        max_cues=flags.max_cues,
-        lexicon=flags.lexicon,
-        training=training,
-        seed=flags.seed,
-        min_crop_scale=flags.min_crop_scale,
-        freq_mask=flags.freq_mask,
-        time_mask=flags.time_mask,
-        skip_bad=flags.skip_bad,
-    )
-    for line in dataset.left_out:
-        log.warning("left out: %s", line)
-    if not len(dataset):
-        raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
-    return make_loader(
-        dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=training, seed=flags.seed
-    )
-
-
-def new_model(flags: argparse.Namespace, benchmark: Benchmark) -> MART | MBT:
-    """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
-    try:
-        baseline = build_model(sizes_of(ModelSizes, flags, n_classes=len(benchmark.classes)))
-        if not flags.pretrain_epochs:
-            return baseline
-        return add_pretraining(baseline, TextEncoder(folder=embedded_weights()), sizes_of(PretrainingSizes, flags))
-    except ValueError as error:
-        raise opts.UsageError(f"sizes of the model: {error}") from None
-
-
-def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
-    """A dataclass of sizes, filled from the flags of the same names."""
-    names = {field.name for field in dataclasses.fields(sizes)} - set(known)
-    return sizes(**known, **{name: getattr(flags, name) for name in names})
-
-
-def recogniser(model: MART | MBT) -> MBT:
-    """The part that scores a video."""
-    return model.mbt if isinstance(model, MART) else model
-
-
-def step_settings(flags: argparse.Namespace, benchmark: Benchmark) -> StepSettings:
-    """Device and number format, chosen here once and logged with the reason."""
-    chosen = device.choose_device(flags.device)
-    precision, reason = device.choose_precision(flags.precision, chosen)
-    log.info("device %s, matrix products in %s: %s", device.describe_device(chosen), precision, reason)
-    return StepSettings(
-        device=chosen,
-        precision=precision,
-        polarity=torch.tensor(benchmark.polarity, device=chosen),
-        lambda_0=flags.lambda_0,
-        accu_step=flags.accu_step,
-        clip_grad=flags.clip_grad,
-    )
 
 
 def score_split(
@@ -151,49 +68,6 @@ def score_split(
     metrics = evaluation.all_metrics(found, benchmark.classes, benchmark.polarity)
     metrics["left_out"] += len(loader.dataset.left_out)
     return metrics
-
-
-def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> PretrainSettings:
-    """What the flags say of the pre-training."""
-    return PretrainSettings(
-        polarity=settings.polarity,
-        lambda_0=flags.lambda_0,
-        verify=flags.verify,
-        threshold=flags.degree_threshold,
-        mix=flags.cue_mix,
-        label_share=flags.label_share,
-        teacher_temperature=flags.teacher_temperature,
-        contrast_temperature=flags.contrast_temperature,
-        masking=flags.masking,
-        mask_ratio=(flags.mask_start, flags.mask_end),
-        distribution=flags.target == "distribution",
-        unlabelled=flags.unlabelled,
-        weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
-    )
-
-
-def phases_of(
-    flags: argparse.Namespace,
-    model: MART | MBT,
-    ema: MART | MBT,
-    method: PretrainSettings,
-    views: Callable[[float], dict[str, Figure]],
-    accuracy: Callable[[], float] | None,
-) -> list[Phase]:
-    """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""
-
-    def pretrain(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
-        return pretrain_losses(model, ema, batch, method, progress)
-
-    def finetune(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
-        return finetune_losses(model, ema, batch, method, flags.finetune_ted)
-
-    first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, experiment.PRETRAINED, show=views)
-    n_epochs = flags.pretrain_epochs + flags.n_epochs
-    second = Phase(
-        "fine-tuning", first.end, n_epochs, recogniser(model), finetune, accuracy=accuracy, patience=flags.patience
-    )
-    return [first, second] if flags.pretrain_epochs else [second]
 
 
 def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
@@ -210,10 +84,16 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     loader = open_loader(flags, benchmark, training_videos, "training", training=True)
     held_out_loader = open_loader(flags, benchmark, held_out, "held-out") if flags.val_fraction else None
     test_loader = open_loader(flags, benchmark, test_videos, "test")
-    settings = step_settings(flags, benchmark)
+    settings = step_settings(flags, benchmark.polarity)
     if stored is not None:
         check_classes(benchmark, stored, folder / experiment.LAST)
-    model = new_model(flags, benchmark).to(settings.device)
+    choose_weights(flags)
+    model = new_model(flags, len(benchmark.classes))
+    if stored is None:
+        load_encoders(recogniser(model), flags)
+    if isinstance(model, MART):
+        log.info("%s", model.text.loaded)
+    model.to(settings.device)
     # everything that the user may have mistyped has been read by now
     experiment.open_experiment(folder, opts.to_stored(flags), resume=flags.resume)
     experiment.start_log(folder / "log.txt")
@@ -277,10 +157,12 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test")
-    settings = step_settings(flags, benchmark)
-    model = new_model(flags, benchmark)
-    checkpoint.load_weights(model, stored["ema"], flags.checkpoint)
-    metrics = score_split(recogniser(model).to(settings.device), loader, settings, benchmark, "test")
+    settings = step_settings(flags, benchmark.polarity)
+    flags.pretrain_epochs, part = 0, "mbt." if flags.pretrain_epochs else ""  # what scores needs no text encoder
+    model = new_model(flags, len(benchmark.classes))
+    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    checkpoint.load_weights(model, weights, flags.checkpoint)
+    metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json:
         experiment.write_json(flags.json, metrics)

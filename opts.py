@@ -12,6 +12,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {},
     "demo": {
         "root_path": Path("data/demo"),
+        "visual_weights": "random",
+        "audio_weights": "random",
+        "text_weights": "small",
         "seq_len": 8,
         "val_len": 8,
         "snippet_duration": 8,
@@ -42,7 +45,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Flags that may differ from a stored run without making it another one.
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
-    | {"device", "save_every", "skip_bad"}
+    | {"device", "save_every", "skip_bad", "sound_cache", "sound_cache_gb"}
+    | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
 
@@ -110,6 +114,16 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
                        "drawn by --seed; 0 = all")
     group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
     group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
+
+    group.add_argument("--sound_cache", type=Path, help="folder where spectrograms are kept, once computed; none = "
+                       "nowhere; default ~/.cache/mart/sound")
+    group.add_argument("--sound_cache_gb", type=_ABOVE_ZERO, default=20.0, help="most that it may hold")
+
+    group = parser.add_argument_group("pre-trained weights", "a file, a Hugging Face folder or an id of its hub; "
+                                      "default: the published ones of pretrained_models/, where they are there")
+    group.add_argument("--visual_weights", help="VideoMAE, or random")
+    group.add_argument("--audio_weights", help="AST, or random")
+    group.add_argument("--text_weights", help="BERT, or small, the MiniLM that arrives with the dependencies")
 
     group = parser.add_argument_group("sampling of a video")
     group.add_argument("--seq_len", type=_POSITIVE, default=12, help="segments of a video in training")
@@ -237,7 +251,7 @@ def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
     """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
     known = vars(build_parser({}).parse_args([]))
     forget = {"eval", "checkpoint", "json", "resume", "overwrite", "debug"}
-    paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path"}
+    paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "sound_cache"}
     return {
         name: Path(value) if name in paths and value is not None else value
         for name, value in stored.items()

@@ -6,9 +6,11 @@ The spectrogram is the one that AST (Gong et al., 2021) is trained on: Kaldi fil
 
 from __future__ import annotations
 
+import io
 import math
 from functools import lru_cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import soundfile
@@ -23,6 +25,7 @@ SAMPLE_RATE = 16_000
 MEL_BINS = 128
 FRAME_SHIFT = 0.010
 FRAME_LENGTH = 0.025
+RECIPE = 1  # of the spectrogram; another number for every change of its values that these constants do not show
 
 
 def audio_file(audio_path: Path | str, label: str, id: str) -> Path:
@@ -35,12 +38,23 @@ def read_sound(path: Path | str) -> np.ndarray:
 
     Raises DataError if the file is missing, corrupt, cut off or shorter than one window of the spectrogram.
     """
+    return decode_sound(read_content(path), path)
+
+
+def read_content(path: Path | str) -> bytes:
+    """The bytes of a sound file. Raises DataError if it is missing or may not be read."""
     if not Path(path).is_file():
         raise bad_file(path, "No such file")
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            rate, stated = file.samplerate, file.frames
-            sound = file.read(dtype="float32", always_2d=True)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise bad_file(path, error.strerror or str(error)) from error
+
+
+def decode_sound(content: bytes, path: Path | str) -> np.ndarray:
+    """What `read_sound` gives, of the `content` of the file `path`. Raises DataError as it does."""
+    try:
+        rate, stated, sound = _decode(content, Path(path).suffix)
     except (soundfile.SoundFileError, OSError) as error:
         raise bad_file(path, "cannot be decoded") from error
     if len(sound) < FRAME_LENGTH * rate:
@@ -71,19 +85,40 @@ def log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     )
 
 
-def cut_second(spectrogram: Tensor, centre: float, n_frames: int) -> Tensor:
-    """The `n_frames` frames of a spectrogram (n, 128) around the instant `centre` in seconds, as (n_frames, 128).
+def cut_second(spectrogram: np.ndarray | Tensor, centre: float, n_frames: int) -> Tensor:
+    """The `n_frames` frames of a spectrogram (n, 128) around the instant `centre` in seconds, float32 (n_frames, 128).
 
     Towards an end of the sound the window is shifted until it lies inside. Sound shorter than the window is repeated
     from its start.
     """
     length = len(spectrogram)
     if length < n_frames:
-        return spectrogram[torch.arange(n_frames) % length]
+        return _copied(spectrogram[np.arange(n_frames) % length])
     span = (n_frames - 1) * FRAME_SHIFT + FRAME_LENGTH
     start = math.floor((centre - span / 2) / FRAME_SHIFT + 0.5)
     start = min(max(start, 0), length - n_frames)
-    return spectrogram[start : start + n_frames]
+    return _copied(spectrogram[start : start + n_frames])
+
+
+def _copied(rows: np.ndarray | Tensor) -> Tensor:
+    return torch.from_numpy(np.array(rows, dtype=np.float32))
+
+
+def _decode(content: bytes, suffix: str) -> tuple[int, int, np.ndarray]:
+    """Rate, stated number of samples and the samples there are, float32 (n, channels)."""
+    try:
+        return _samples(io.BytesIO(content))
+    except soundfile.SoundFileError:
+        # An mp3 with anything before its first frame is known for one by the name of its file alone.
+        with NamedTemporaryFile(suffix=suffix) as file:
+            file.write(content)
+            file.flush()
+            return _samples(file.name)
+
+
+def _samples(source: io.BytesIO | str) -> tuple[int, int, np.ndarray]:
+    with soundfile.SoundFile(source) as file:
+        return file.samplerate, file.frames, file.read(dtype="float32", always_2d=True)
 
 
 @lru_cache(maxsize=8)

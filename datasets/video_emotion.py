@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from datasets.annotations import AnnotatedSegment, Video
-from datasets.audio import MEL_BINS, SAMPLE_RATE, audio_file, cut_second, log_mel, read_sound
+from datasets.audio import MEL_BINS, audio_file, cut_second
 from datasets.benchmarks import Benchmark
 from datasets.cues import find_cues
 from datasets.errors import DataError, bad_file
 from datasets.frames import frame_file, frame_folder, read_clip, read_fps, read_n_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
+from datasets.spectrograms import DEFAULT_LIMIT, SpectrogramCache
 from datasets.subtitles import read_subtitles, subtitle_file, text_between
 from datasets.tokens import encode_texts
 from datasets.transforms import FrameTransform, mask_spectrogram
@@ -100,6 +101,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         frames. 19 of 100 frames are the share of AST's recipe for short sounds, 96 of 512.
     skip_bad: leave out videos that cannot be read, listed in `left_out` and in `VideoBatch.skipped`.
     lexicon, max_cues: where affective words come from, and K, how many of a segment are kept.
+    sound_cache, sound_cache_limit: folder where spectrograms are kept, None for nowhere, and bytes that they may take.
 
     Raises DataError, unless skip_bad, naming the first file that is missing or empty and how many videos lack one.
     """
@@ -123,6 +125,8 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         freq_mask: int = 24,
         time_mask: int = 19,
         skip_bad: bool = False,
+        sound_cache: Path | None = None,
+        sound_cache_limit: int = DEFAULT_LIMIT,
     ) -> None:
         self.benchmark = benchmark
         self.layout = layout
@@ -135,6 +139,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.masks = freq_mask, time_mask
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
+        self.sounds = SpectrogramCache(sound_cache, sound_cache_limit)
         self.lexicon = AffectiveLexicon(benchmark, lexicon)
         encode_texts([""], max_tokens)  # loads the vocabulary once, before the workers are forked
         faults = {video: fault for video in videos if (fault := _missing(video, layout)) is not None}
@@ -167,18 +172,17 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
     def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
         folder = frame_folder(self.layout.video_path, video.label, video.id)
         n_frames = read_n_frames(folder)
-        sound = read_sound(audio_file(self.layout.audio_path, video.label, video.id))
+        sound = self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
         # Frames of unknown rate are taken to span the sound.
-        fps = read_fps(folder) or n_frames * SAMPLE_RATE / len(sound)
+        fps = read_fps(folder) or n_frames / sound.seconds
 
         indices = clip_frames(n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
         distinct, place = np.unique(indices, return_inverse=True)
         frames = self.transform(read_clip(folder, distinct), rng)  # (3, distinct, H, W)
         clips = torch.from_numpy(frames[:, place.reshape(indices.shape)]).transpose(0, 1)  # (S, 3, T, H, W)
 
-        spectrogram = log_mel(sound)
-        seconds = [cut_second(spectrogram, centre, self.audio_frames) for centre in clip_centres(indices, fps)]
-        fbank = torch.stack(seconds)
+        centres = clip_centres(indices, fps)
+        fbank = torch.stack([cut_second(sound.spectrogram, centre, self.audio_frames) for centre in centres])
         if rng is not None:
             fbank = mask_spectrogram(fbank, rng, *self.masks)
 

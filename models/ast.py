@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import gather_tokens, initialise, transformer_layer
+from models.norm_eps import hold_norm_eps
 
 SPECTROGRAM_MEAN = -4.2677393  # of AudioSet, the training set of the published weights
 SPECTROGRAM_STD = 4.5689974
@@ -17,6 +18,8 @@ class AudioSpectrogramTransformer(nn.Module):
     Args:
         num_frames: frames of the spectrogram; 100 give 9 patches in time at stride 10.
         stride: step of the 16x16 patches, in mel bins and in frames.
+
+    `mean`, `std` and `norm_eps` belong to the weights: they are saved and loaded with them.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class AudioSpectrogramTransformer(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(SPECTROGRAM_MEAN))
         self.register_buffer("std", torch.tensor(SPECTROGRAM_STD))
+        hold_norm_eps(self)
         initialise(self)
 
     def normalise(self, fbank: Tensor) -> Tensor:

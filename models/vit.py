@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import gather_tokens, initialise, transformer_layer
+from models.norm_eps import hold_norm_eps
 from models.positions import resample_grid_3d, sine_table
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # VideoMAE's published weights were trained with ImageNet's statistics
@@ -22,6 +23,8 @@ class VideoViT(nn.Module):
         image_size: side of the square frames, pixels; a multiple of `patch_size`.
         num_frames: frames of a clip; a multiple of `tubelet_size`.
         pretrained_grid: (time, height, width) patches of the grid that the position table is resampled from.
+
+    `mean`, `std`, `pos_embed` and `norm_eps` belong to the weights: they are saved and loaded with them.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class VideoViT(nn.Module):
             )
         self.grid = (num_frames // tubelet_size, image_size // patch_size, image_size // patch_size)
         self.num_patches = self.grid[0] * self.grid[1] * self.grid[2]
+        self.pretrained_grid = pretrained_grid
         self.clip_shape = (num_frames, image_size, image_size)
         self.embed_dim = embed_dim
         self.patch_embed = nn.Conv3d(
@@ -57,6 +61,7 @@ class VideoViT(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).reshape(3, 1, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGE_STD).reshape(3, 1, 1, 1))
+        hold_norm_eps(self)
         initialise(self)
 
     def normalise(self, frames: Tensor) -> Tensor:

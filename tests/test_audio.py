@@ -30,6 +30,13 @@ def test_mono_at_16_khz_is_left_alone(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_sound(tmp_path / "a.mp3"), decoded, atol=1e-6)
 
 
+def test_an_mp3_with_something_before_its_first_frame_is_read(tmp_path: Path) -> None:
+    write_sound(tmp_path / "a.mp3", tone(1, SAMPLE_RATE), SAMPLE_RATE)
+    expected = read_sound(tmp_path / "a.mp3")
+    (tmp_path / "a.mp3").write_bytes(bytes(999) + (tmp_path / "a.mp3").read_bytes())
+    np.testing.assert_array_equal(read_sound(tmp_path / "a.mp3"), expected)
+
+
 def test_missing_empty_corrupt_short_and_cut_off_files(tmp_path: Path) -> None:
     path = tmp_path / "a.mp3"
     with pytest.raises(DataError, match=r"a\.mp3: No such file.*check_dataset"):
@@ -91,3 +98,15 @@ def test_cut_is_shifted_inside_at_the_ends_and_short_sound_is_repeated() -> None
     assert cut_second(spectrogram, 60.0, 100)[[0, -1], 0].tolist() == [200, 299]
     assert cut_second(spectrogram[:100], 0.3, 100)[[0, -1], 0].tolist() == [0, 99]
     assert cut_second(spectrogram[:3], 0.0, 7)[:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("length", [300, 3])
+def test_a_cut_of_half_precision_is_float32_and_a_copy(length: int) -> None:
+    rows = np.arange(128.0 * length, dtype=np.float16).reshape(length, 128) / 4
+    rows.flags.writeable = False
+    cut = cut_second(rows, 1.5, 100)
+    assert (cut.shape, cut.dtype) == ((100, 128), torch.float32)
+    torch.testing.assert_close(cut, cut_second(torch.from_numpy(rows.astype(np.float32)), 1.5, 100), atol=0, rtol=0)
+    before = rows.copy()
+    cut += 1
+    np.testing.assert_array_equal(rows, before)

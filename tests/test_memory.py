@@ -8,7 +8,8 @@ from pathlib import Path
 
 STEP = """
 import resource, sys, torch
-import main, opts
+import opts
+from core.assembly import choose_weights, new_model, pretrain_settings, step_settings
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
 from core.pretraining import pretrain_losses
@@ -18,9 +19,10 @@ from timm.utils import ModelEmaV3
 
 flags = opts.parse("--preset base --batch_size 1 --accu_step 1 --precision bf16 --device cpu".split())
 benchmark = BENCHMARKS["ve8"]
-model = main.new_model(flags, benchmark)
-settings = main.step_settings(flags, benchmark)
-method = main.pretrain_settings(flags, settings)
+choose_weights(flags)
+model = new_model(flags, 8)
+settings = step_settings(flags, benchmark.polarity)
+method = pretrain_settings(flags, settings)
 ema = ModelEmaV3(model, decay=0.999)
 ema.module.text = model.text
 state = TrainState(model, ema)

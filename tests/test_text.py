@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from datasets.tokens import encode_texts
+from models.pretrained import load_text_encoder
 from models.text import TextEncoder, embedded_weights
 
 
@@ -40,14 +40,9 @@ def test_frozen_means_no_gradient_and_no_dropout() -> None:
 
 
 def test_embedded_weights_know_that_joy_is_nearer_to_happiness_than_to_gravel() -> None:
-    encoder = TextEncoder(folder=embedded_weights())
+    encoder = load_text_encoder(embedded_weights())
     ids, mask, _ = encode_texts(["joy", "happiness", "gravel"], max_tokens=6)
     features = encoder(ids, mask)
     mean = torch.nn.functional.normalize(features.sum(1) / mask.sum(1, keepdim=True), dim=-1)
     assert encoder.embed_dim == 384
     assert mean[0] @ mean[1] > mean[0] @ mean[2] + 0.1
-
-
-def test_sizes_or_folder_not_both() -> None:
-    with pytest.raises(ValueError, match="either"):
-        TextEncoder()

@@ -181,6 +181,36 @@ def test_worker_processes_change_nothing(layout: Layout, training: bool) -> None
         assert_same(one, two)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_cache_of_sound_changes_nothing(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: bool
+) -> None:
+    loaders = [
+        DataLoader(
+            dataset_of(layout, training=training, sound_cache=folder), 2, num_workers=workers, collate_fn=collate
+        )
+        for folder, workers in ((None, 0), (tmp_path / "sound", 2), (tmp_path / "sound", 2), (tmp_path / "sound", 0))
+    ]
+    expected, *others = map(list, loaders[:-1])
+    monkeypatch.setattr("datasets.audio.log_mel", None)  # all of it is there by now
+    for batches in (*others, list(loaders[-1])):
+        for one, two in zip(expected, batches, strict=True):
+            assert_same(one, two)
+    assert len(list((tmp_path / "sound").iterdir())) == len(VIDEOS)
+    dataset = dataset_of(layout, training=training, sound_cache=tmp_path / "none", sound_cache_limit=0)
+    with pytest.raises(TypeError):
+        dataset[0]
+
+
+def test_a_sound_that_is_lost_during_training_is_told_in_spite_of_a_cache(layout: Layout, tmp_path: Path) -> None:
+    dataset = dataset_of(layout, sound_cache=tmp_path / "sound")
+    assert len(dataset[0]) == 1
+    path = audio_file(layout.audio_path, "joy", "a")
+    path.unlink()
+    with pytest.raises(DataError, match=f"{path}: No such file"):
+        dataset[0]
+
+
 def test_a_video_shorter_than_a_clip_and_sound_shorter_than_a_second(tmp_path: Path) -> None:
     layout, video = layout_in(tmp_path), Video("short", "joy", "training")
     frames = [np.full((8, 8, 3), level, dtype=np.uint8) for level in (50, 200)]

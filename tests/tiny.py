@@ -11,6 +11,7 @@ FLAGS = {
     "seq_len": 2, "val_len": 2, "snippet_duration": 4, "sample_size": 32, "audio_frames": 50, "audio_stride": 16,
     "max_tokens": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "fusion_depth": 2, "n_bottleneck": 2,
     "pretrain_epochs": 1, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2, "common_dim": 16, "max_cues": 3,
+    "visual_weights": "random", "audio_weights": "random", "text_weights": "small",
     "n_epochs": 2, "batch_size": 4, "warmup_epochs": 1, "n_threads": 0, "device": "cpu",
 }  # fmt: skip
 

@@ -21,7 +21,9 @@ BASELINE = "--pretrain_epochs 0"
 # What every run is given by the tool, or what would make it something else than a training from beginning to end.
 RESERVED = ("seed", "result_path", "expr_name", "eval", "checkpoint", "json", "resume", "overwrite", "debug")
 # Machine flags that nevertheless say which data are learnt.
-DATA_FLAGS = {"root_path", "annotation_path"}
+DATA_FLAGS = {"root_path", "annotation_path", "video_path", "audio_path", "srt_path", "skip_bad"} | {
+    f"{kind}_weights" for kind in ("visual", "audio", "text")
+}
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def convert_all(
     there, failed, noticed, done = 0, 0, 0, 0
     owners: dict[Path, Path] = {}
     todo: list[Task] = []
-    with _exclusive(output):
+    with exclusive(output):
         _remove_leftovers(output)
         for source in sources:
             try:
@@ -200,7 +200,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(PROJECT))
 from core.experiment import LAST, METRICS
 from tools._ablation_report import Measured, read_metrics, write_table
 from tools._ablation_tables import Table, fingerprint, parse_flags, table_of, tables, words_of
-from tools._batch import _exclusive, command, positive
+from tools._batch import command, exclusive, positive
 from tools._workers import cores
 
 TOOL = "ablate"
@@ -131,7 +131,7 @@ def _ablate(words: list[str], run: Runner | None) -> int:
             for name, table in chosen.items()
         ]
 
-    with _exclusive(folder):
+    with exclusive(folder):
         n_failed = _run_all(runs, args.jobs, run, write_tables)
         print("", *write_tables(), sep="\n")
     return 1 if n_failed else 0
@@ -172,7 +172,7 @@ def _read_arguments(words: list[str], names: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    group = parser.add_mutually_exclusive_group(required=True)
+    group = parser.add_mutuallyexclusive_group(required=True)
     group.add_argument("--table", action="append", choices=[*names, "all"], help="a known table; repeatable")
     group.add_argument("--variant", action="append", metavar="'NAME: FLAGS'", help="a row of a new table; repeatable")
     parser.add_argument("--name", default="variants", help="file and title of the table of --variant (variants)")

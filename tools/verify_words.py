@@ -22,13 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-import main as program
 import opts
 from core import checkpoint
+from core.assembly import new_model, pretrain_settings, step_settings
 from core.pretraining import passing, teach
 from core.verification import STAGES
 from datasets.errors import DataError
 from datasets.loading import make_loader, still
+from datasets.opening import open_loader, read_splits
 from datasets.video_emotion import VideoBatch
 from models.mart import MART
 from tools._batch import command
@@ -82,15 +83,15 @@ def count_words(path: Path, split: str, known: Known, root: Path | None) -> Tens
     except checkpoint.CheckpointError as error:
         raise DataError(str(error)) from None
     flags = opts.parse([] if root is None else ["--root_path", str(root)], stored["flags"])
-    benchmark, training, test = program.read_splits(flags)
+    benchmark, training, test = read_splits(flags)
     videos = training if split == "training" else test
-    dataset = still(program.open_loader(flags, benchmark, videos, split, training=split == "training").dataset)
-    model = program.new_model(flags, benchmark)
+    dataset = still(open_loader(flags, benchmark, videos, split, training=split == "training").dataset)
+    model = new_model(flags, len(benchmark.classes))
     if not isinstance(model, MART):
         raise DataError(f"{path}: a baseline verifies no words; give the pretrained.pt of a run with --pretrain_epochs")
     checkpoint.load_weights(model, stored["ema"], path)
-    step = program.step_settings(flags, benchmark)
-    method = program.pretrain_settings(flags, step)
+    step = step_settings(flags, benchmark.polarity)
+    method = pretrain_settings(flags, step)
     method = replace(method, unlabelled=method.unlabelled or split == "test")
     model.to(step.device).eval()
     counts = torch.zeros(len(STAGES), 3, dtype=torch.int64)

@@ -1,0 +1,137 @@
+"""From the flags to a model with its weights, to how a step is taken and to what pre-training does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from core import device, experiment
+from core.engine import StepSettings
+from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
+from core.trainer import Phase
+from datasets.video_emotion import VideoBatch
+from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model
+from models.mart import MART
+from models.mbt import MBT
+from models.pretrained import find_default, load_audio_weights, load_text_encoder, load_visual_weights
+from models.text import embedded_weights
+from models.weight_files import WeightError
+
+log = logging.getLogger(__name__)
+
+PRETRAINED_MODELS = Path(__file__).parents[1] / "pretrained_models"
+
+
+class ModelError(ValueError):
+    """Sizes that contradict each other."""
+
+
+def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
+    """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
+    try:
+        baseline = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
+        if not flags.pretrain_epochs:
+            return baseline
+        text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
+        return add_pretraining(baseline, text, sizes_of(PretrainingSizes, flags))
+    except WeightError:
+        raise
+    except ValueError as error:
+        raise ModelError(f"sizes of the model: {error}") from None
+
+
+def recogniser(model: MART | MBT) -> MBT:
+    """The part that scores a video."""
+    return model.mbt if isinstance(model, MART) else model
+
+
+def choose_weights(flags: argparse.Namespace) -> None:
+    """Where no weights are asked for: the published ones if they are there, or a notice that they are not."""
+    for kind, otherwise in (("visual", "random"), ("audio", "random"), ("text", "small")):
+        name = f"{kind}_weights"
+        if getattr(flags, name) is None:
+            found = find_default(kind, PRETRAINED_MODELS)
+            setattr(flags, name, str(found or otherwise))
+            if found is None and (kind != "text" or flags.pretrain_epochs):
+                log.warning("no %s weights in pretrained_models/ (see its README): --%s %s", kind, name, otherwise)
+
+
+def load_encoders(model: MBT, flags: argparse.Namespace) -> None:
+    """Pre-trained weights of both encoders, where a new run starts from them. Raises WeightError."""
+    for source, encoder, load in (
+        (flags.visual_weights, model.visual, load_visual_weights),
+        (flags.audio_weights, model.audio, load_audio_weights),
+    ):
+        if source != "random":
+            log.info("%s", load(encoder, source))
+
+
+def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
+    """A dataclass of sizes, filled from the flags of the same names."""
+    names = {field.name for field in dataclasses.fields(sizes)} - set(known)
+    return sizes(**known, **{name: getattr(flags, name) for name in names})
+
+
+def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSettings:
+    """Device and number format, chosen here once and logged with the reason."""
+    chosen = device.choose_device(flags.device)
+    precision, reason = device.choose_precision(flags.precision, chosen)
+    log.info("device %s, matrix products in %s: %s", device.describe_device(chosen), precision, reason)
+    return StepSettings(
+        device=chosen,
+        precision=precision,
+        polarity=torch.tensor(polarity, device=chosen),
+        lambda_0=flags.lambda_0,
+        accu_step=flags.accu_step,
+        clip_grad=flags.clip_grad,
+    )
+
+
+def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> PretrainSettings:
+    """What the flags say of the pre-training."""
+    return PretrainSettings(
+        polarity=settings.polarity,
+        lambda_0=flags.lambda_0,
+        verify=flags.verify,
+        threshold=flags.degree_threshold,
+        mix=flags.cue_mix,
+        label_share=flags.label_share,
+        teacher_temperature=flags.teacher_temperature,
+        contrast_temperature=flags.contrast_temperature,
+        masking=flags.masking,
+        mask_ratio=(flags.mask_start, flags.mask_end),
+        distribution=flags.target == "distribution",
+        unlabelled=flags.unlabelled,
+        weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
+    )
+
+
+def phases_of(
+    flags: argparse.Namespace,
+    model: MART | MBT,
+    ema: MART | MBT,
+    method: PretrainSettings,
+    views: Callable[[float], dict[str, Figure]],
+    accuracy: Callable[[], float] | None,
+) -> list[Phase]:
+    """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""
+
+    def pretrain(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
+        return pretrain_losses(model, ema, batch, method, progress)
+
+    def finetune(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
+        return finetune_losses(model, ema, batch, method, flags.finetune_ted)
+
+    first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, experiment.PRETRAINED, show=views)
+    n_epochs = flags.pretrain_epochs + flags.n_epochs
+    second = Phase(
+        "fine-tuning", first.end, n_epochs, recogniser(model), finetune, accuracy=accuracy, patience=flags.patience
+    )
+    return [first, second] if flags.pretrain_epochs else [second]

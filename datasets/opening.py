@@ -1,0 +1,77 @@
+"""From the flags to the videos of both splits and to their reader."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+from datasets.annotations import Video, benchmark_of, read_annotation
+from datasets.benchmarks import Benchmark
+from datasets.errors import DataError
+from datasets.loading import draw_per_class, make_loader
+from datasets.spectrograms import default_folder
+from datasets.video_emotion import Layout, VideoEmotionDataset
+
+log = logging.getLogger(__name__)
+
+
+def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
+    """Benchmark, training videos and test videos of the annotation file. Raises DataError."""
+    if flags.root_path is None:
+        raise DataError("--root_path: say which folder holds imgs/, mp3/, srt/ and the annotation file")
+    path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
+    annotation = read_annotation(flags.root_path / path)
+    training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
+    if flags.train_per_class:
+        training = draw_per_class(training, flags.train_per_class, flags.seed)
+    if flags.debug:
+        training, test = (
+            videos[:: max(1, len(videos) // (2 * flags.batch_size))][: 2 * flags.batch_size]
+            for videos in (training, test)
+        )
+    return benchmark_of(annotation, flags.dataset), training, test
+
+
+def open_loader(
+    flags: argparse.Namespace, benchmark: Benchmark, videos: list[Video], split: str, training: bool = False
+) -> DataLoader:
+    """Reader of one split: augmented and shuffled in training, deterministic otherwise.
+
+    Raises DataError where there is nothing to read.
+    """
+    if not videos and split == "held-out":
+        raise DataError(f"--val_fraction {flags.val_fraction} holds out not one video: choose a larger one")
+    if not videos:
+        raise DataError(f"the {split} split of {flags.root_path} holds no videos; see tools/make_annotations.py")
+    off = flags.sound_cache == Path("none")
+    layout = Layout(*(flags.root_path / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
+    dataset = VideoEmotionDataset(
+        videos,
+        benchmark,
+        layout,
+        n_segments=flags.seq_len if training else flags.val_len,
+        snippet_duration=flags.snippet_duration,
+        sample_size=flags.sample_size,
+        audio_frames=flags.audio_frames,
+        max_tokens=flags.max_tokens,
+        max_cues=flags.max_cues,
+        lexicon=flags.lexicon,
+        training=training,
+        seed=flags.seed,
+        min_crop_scale=flags.min_crop_scale,
+        freq_mask=flags.freq_mask,
+        time_mask=flags.time_mask,
+        skip_bad=flags.skip_bad,
+        sound_cache=default_folder() if flags.sound_cache is None else None if off else flags.sound_cache,
+        sound_cache_limit=int(flags.sound_cache_gb * 2**30),
+    )
+    for line in dataset.left_out:
+        log.warning("left out: %s", line)
+    if not len(dataset):
+        raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
+    return make_loader(
+        dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=training, seed=flags.seed
+    )
