@@ -172,7 +172,7 @@ def _read_arguments(words: list[str], names: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    group = parser.add_mutuallyexclusive_group(required=True)
+    group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--table", action="append", choices=[*names, "all"], help="a known table; repeatable")
     group.add_argument("--variant", action="append", metavar="'NAME: FLAGS'", help="a row of a new table; repeatable")
     parser.add_argument("--name", default="variants", help="file and title of the table of --variant (variants)")
