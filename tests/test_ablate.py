@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import opts
+from core.experiment import METRICS, write_json
 from tests import tiny
 from tools import ablate
 from tools._ablation_tables import Row, fingerprint, table_of, tables, words_of
@@ -40,7 +41,7 @@ class FakeMain:
         if status := self.status(command):
             return status
         metrics = {"acc_s": 0.9, "f1_s": 0.8, "acc_e": 0.5 + flags.seed / 10, "f1_e": 0.25}
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        write_json(folder / METRICS, metrics)
         return 0
 
     def seen(self) -> list[tuple[str, int]]:
