@@ -103,24 +103,38 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
 
     group = parser.add_argument_group("data", "relative paths of the parts are taken from --root_path")
-    group.add_argument("--dataset", default="ve8", help="ve8, ek6, perr, iemocap, affwild2, or custom: the classes and "
-                       "their polarity stand in the annotation file")
+    group.add_argument(
+        "--dataset",
+        default="ve8",
+        help="ve8, ek6, perr, iemocap, affwild2, or custom: the classes and "
+        "their polarity stand in the annotation file",
+    )
     group.add_argument("--root_path", type=Path, help="folder of the dataset")
     group.add_argument("--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg")
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
-    group.add_argument("--train_per_class", type=_COUNT, default=0, help="use so many training videos of each class, "
-                       "drawn by --seed; 0 = all")
+    group.add_argument(
+        "--train_per_class",
+        type=_COUNT,
+        default=0,
+        help="use so many training videos of each class, drawn by --seed; 0 = all",
+    )
     group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
     group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
 
-    group.add_argument("--sound_cache", type=Path, help="folder where spectrograms are kept, once computed; none = "
-                       "nowhere; default ~/.cache/mart/sound")
+    group.add_argument(
+        "--sound_cache",
+        type=Path,
+        help="folder where spectrograms are kept, once computed; none = nowhere; default ~/.cache/mart/sound",
+    )
     group.add_argument("--sound_cache_gb", type=_ABOVE_ZERO, default=20.0, help="most that it may hold")
 
-    group = parser.add_argument_group("pre-trained weights", "a file, a Hugging Face folder or an id of its hub; "
-                                      "default: the published ones of pretrained_models/, where they are there")
+    group = parser.add_argument_group(
+        "pre-trained weights",
+        "a file, a Hugging Face folder or an id of its hub; "
+        "default: the published ones of pretrained_models/, where they are there",
+    )
     group.add_argument("--visual_weights", help="VideoMAE, or random")
     group.add_argument("--audio_weights", help="AST, or random")
     group.add_argument("--text_weights", help="BERT, or small, the MiniLM that arrives with the dependencies")
@@ -149,30 +163,56 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group = parser.add_argument_group("pre-training", "the phase before --n_epochs of fine-tuning")
     group.add_argument("--pretrain_epochs", type=_COUNT, default=100, help="its length; 0 trains the baseline alone")
     group.add_argument("--unlabelled", action="store_true", help="without labels: the lexicon and the teacher alone")
-    group.add_argument("--verify", choices=("none", "sentiment", "emotion", "degree"), default="degree",
-                       help="last stage of verification that a word has to pass")
+    group.add_argument(
+        "--verify",
+        choices=("none", "sentiment", "emotion", "degree"),
+        default="degree",
+        help="last stage of verification that a word has to pass",
+    )
     group.add_argument("--degree_threshold", type=_SHARE, default=0.5, help="difference of degree that still passes")
     group.add_argument("--cue_mix", type=_SHARE, default=0.5, help="share of the verified words in the target")
     group.add_argument("--teacher_temperature", type=_ABOVE_ZERO, default=2.0, help="of the video's part of the target")
-    group.add_argument("--label_share", type=_SHARE, default=1.0, help="of the label in what the teacher believes "
-                       "about a video, at the end; at the beginning it is 1")
-    group.add_argument("--masking", choices=("emotion", "attention", "random", "tube", "frame", "none"),
-                       default="emotion", help="which patches are hidden")
-    group.add_argument("--mask_at", choices=("encoder", "decoder"), default="encoder",
-                       help="masked patches are dropped before the encoder, or only hidden from the decoder")
+    group.add_argument(
+        "--label_share",
+        type=_SHARE,
+        default=1.0,
+        help="of the label in what the teacher believes about a video, at the end; at the beginning it is 1",
+    )
+    group.add_argument(
+        "--masking",
+        choices=("emotion", "attention", "random", "tube", "frame", "none"),
+        default="emotion",
+        help="which patches are hidden",
+    )
+    group.add_argument(
+        "--mask_at",
+        choices=("encoder", "decoder"),
+        default="encoder",
+        help="masked patches are dropped before the encoder, or only hidden from the decoder",
+    )
     group.add_argument("--mask_start", type=_SHARE, default=0.1, help="share of masked patches at the beginning")
     group.add_argument("--mask_end", type=_SHARE, default=0.5, help="share of masked patches at the end")
-    group.add_argument("--target", choices=("distribution", "pixel", "hog"), default="distribution",
-                       help="what is recovered: the temporal emotion distribution and pixels, or pixels or HOG alone")
+    group.add_argument(
+        "--target",
+        choices=("distribution", "pixel", "hog"),
+        default="distribution",
+        help="what is recovered: the temporal emotion distribution and pixels, or pixels or HOG alone",
+    )
     group.add_argument("--weight_cls", type=_NOT_NEGATIVE, default=1.0, help="of the classification loss")
     group.add_argument("--weight_tacl", type=_NOT_NEGATIVE, default=1.0, help="of the contrast of words (Eq. 5)")
     group.add_argument("--weight_ted", type=_NOT_NEGATIVE, default=1.0, help="of the temporal distribution's KL")
     group.add_argument("--weight_patch", type=_NOT_NEGATIVE, default=0.05, help="of the recovery of patches")
     group.add_argument("--contrast_temperature", type=_ABOVE_ZERO, default=0.1, help="of the contrast of words")
-    group.add_argument("--finetune_ted", type=_NOT_NEGATIVE, help="weight of that KL in fine-tuning; default 1 after a "
-                       "pre-training that learns the distribution, else 0")
-    group.add_argument("--lexicon", default="combined", help="of affective words: combined, nrc, senticnet, "
-                       "senticnet9, vader or FILE.csv")
+    group.add_argument(
+        "--finetune_ted",
+        type=_NOT_NEGATIVE,
+        help="weight of that KL in fine-tuning; default 1 after a pre-training that learns the distribution, else 0",
+    )
+    group.add_argument(
+        "--lexicon",
+        default="combined",
+        help="of affective words: combined, nrc, senticnet, senticnet9, vader or FILE.csv",
+    )
     group.add_argument("--max_cues", type=_POSITIVE, default=8, help="affective words of a segment")
     group.add_argument("--decoder_dim", type=_POSITIVE, default=512, help="width of the decoders")
     group.add_argument("--decoder_depth", type=_POSITIVE, default=8, help="layers of the decoders")
@@ -189,10 +229,19 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--lambda_0", type=_NOT_NEGATIVE, default=0.5, help="extra weight of a wrong sentiment")
     group.add_argument("--clip_grad", type=_NOT_NEGATIVE, default=1.0, help="largest gradient norm, 0 = no limit")
     group.add_argument("--ema_decay", type=_SHARE, default=0.999, help="of the averaged weights that are evaluated")
-    group.add_argument("--val_fraction", type=_SHARE, default=0.0, help="share of the training split that is held out "
-                       "to choose the best epoch; the test split is never looked at for it")
-    group.add_argument("--patience", type=_COUNT, default=0, help="with --val_fraction: stop after so many epochs "
-                       "without a better one, 0 = never")
+    group.add_argument(
+        "--val_fraction",
+        type=_SHARE,
+        default=0.0,
+        help="share of the training split that is held out "
+        "to choose the best epoch; the test split is never looked at for it",
+    )
+    group.add_argument(
+        "--patience",
+        type=_COUNT,
+        default=0,
+        help="with --val_fraction: stop after so many epochs without a better one, 0 = never",
+    )
     group.add_argument("--seed", type=_SEED, default=0, help="of weights, order and augmentation")
 
     group = parser.add_argument_group("machine and results")
@@ -262,7 +311,10 @@ def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
 def check_same_run(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """A continued run keeps what decides its weights. Raises UsageError naming the flags that differ."""
     before, now = from_stored(stored), vars(flags)
-    changed = [f"--{name} {now[name]} (was {before[name]})" for name in before if before[name] != now[name]
-               and name not in MACHINE_FLAGS]
+    changed = [
+        f"--{name} {now[name]} (was {before[name]})"
+        for name in before
+        if before[name] != now[name] and name not in MACHINE_FLAGS
+    ]
     if changed:
         raise UsageError(f"--resume continues the same run, but {', '.join(changed)}: leave out or start another")
