@@ -181,7 +181,7 @@ def _fill(model: nn.Module, state: dict[str, Tensor], file: WeightFile, kept: tu
         size = f"an encoder {sizes} for one {wanted}: " if sizes != wanted else ""
         raise WeightError(
             f"{file.path}: {size}{_some(tuple(faults))}; give all weights of an encoder of the model's size, "
-            "or change the flags of its size"
+            "or change the flags of its size (published weights: --preset base)"
         )
     with torch.no_grad():
         for name, value in own.items():

@@ -107,7 +107,9 @@ def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         names = [name for name in WEIGHT_NAMES if (path / name).is_file()]
         if not names:
-            raise WeightError(f"{path}: holds neither model.safetensors nor pytorch_model.bin; download it again")
+            raise WeightError(
+                f"{path}: holds neither model.safetensors nor pytorch_model.bin; give the folder that does, or a file"
+            )
         path = path / names[0]
     if path.suffix != ".json":
         return [path]
@@ -146,7 +148,8 @@ def _what_is_wrong(error: Exception) -> str:
             name = re.search(r"GLOBAL (\S+)", reason)
             code = f"code ({name[1]})" if name else "code"
             return f"holds {code} beside its tensors and was not opened; take the file of the weights' authors"
-    return f"no readable weights, perhaps cut off ({reason.splitlines()[0].rstrip('.')}); download it again"
+    start = reason.splitlines()[0].rstrip(".")
+    return f"no readable weights, perhaps cut off ({start}); give a whole .pth, .bin or .safetensors file"
 
 
 def _unwrap(content: object, file: Path) -> dict[str, Tensor]:

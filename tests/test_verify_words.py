@@ -48,7 +48,7 @@ def test_a_checkpoint_is_measured_on_both_splits(
     known = tiny_dataset / "words.json"
     assert verify_words.main([str(run / "pretrained.pt"), str(run / "pretrained.pt"), "--words", str(known)]) == 0
     table = capsys.readouterr().out
-    assert "| training videos | precision | recall |" in table and "| test videos |" in table
+    assert "| stage, training videos | precision | recall |" in table and "| stage, test videos |" in table
     shares = [entry["right"] for words in json.loads(known.read_text()).values() for entry in words]
     assert table.count("± 0.000 |") == 16, "one checkpoint twice has no spread"
     assert 0 < sum(shares) < len(shares)
@@ -65,5 +65,13 @@ def test_bad_input_is_one_line(
     assert verify_words.main([str(run / "last.pt"), "--words", str(tmp_path / "none.json")]) != 0
     (tmp_path / "few.json").write_text("{}")
     assert verify_words.main([str(run / "last.pt"), "--words", str(tmp_path / "few.json")]) != 0
+    (tmp_path / "other.json").write_text('{"Joy/v": [{"start": 0, "end": 1, "label": "Joy"}]}')
+    assert verify_words.main([str(run / "last.pt"), "--words", str(tmp_path / "other.json")]) != 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "verify_words" in line]
-    assert len(lines) == 3 and "none.pt" in lines[0] and "none.json" in lines[1] and "lacks" in lines[2]
+    assert (
+        len(lines) == 4
+        and "other.json" in lines[3]
+        and "none.pt" in lines[0]
+        and "none.json" in lines[1]
+        and "lacks" in lines[2]
+    )

@@ -36,6 +36,7 @@ from tools._batch import command
 
 TOOL = "verify_words"
 STAGE_NAMES = ("all words", "E1 sentiment", "E2 emotion", "E3 degree")
+FIELDS = ("word", "start", "end", "right")
 Known = dict[str, list[dict[str, Any]]]
 
 
@@ -43,7 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog=f"{TOOL}.py", description="Precision and recall of word verification.")
     parser.add_argument("checkpoints", nargs="+", type=Path, help="pretrained.pt of one or several runs")
-    parser.add_argument("--words", type=Path, required=True, help="file of known words")
+    parser.add_argument(
+        "--words",
+        type=Path,
+        required=True,
+        help="JSON of the words that are known to be right or wrong, as make_demo.py writes <root>/words.json",
+    )
     parser.add_argument("--root_path", type=Path, help="folder of the dataset; default: that of the run")
     args = parser.parse_args(argv)
     return command(TOOL, lambda: _measure(args))
@@ -56,7 +62,7 @@ def _measure(args: argparse.Namespace) -> int:
         for split in rows:
             rows[split].append(rates(count_words(path, split, known, args.root_path)))
     for split, of_runs in rows.items():
-        print(f"\n| {split} videos | precision | recall |\n|---|---|---|")
+        print(f"\n| stage, {split} videos | precision | recall |\n|---|---|---|")
         for stage, name in enumerate(STAGE_NAMES):
             cells = (_cell([run[stage][i] for run in of_runs]) for i in (0, 1))
             print(f"| {name} | {' | '.join(cells)} |")
@@ -70,9 +76,15 @@ def _cell(values: list[float]) -> str:
 
 def _read_words(path: Path) -> Known:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: no file of known words ({error}); make_demo.py writes one") from None
+        known = json.loads(path.read_text(encoding="utf-8"))
+        lacking = next((key for words in known.values() for word in words for key in FIELDS if key not in word), None)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{path}: no file of known words ({error}); make_demo.py writes one as words.json") from None
+    if lacking is not None:
+        raise DataError(
+            f"{path}: no file of known words, a word lacks {lacking!r}; make_demo.py writes one as words.json"
+        )
+    return known
 
 
 @torch.no_grad()
