@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
 
 from core import checkpoint, device, evaluation, experiment, report
 from core.assembly import (
     ModelError,
+    averaged,
     choose_weights,
     load_encoders,
     new_model,
@@ -100,9 +100,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     log.info("experiment %s", folder)
     log.info("parameters: %s", ", ".join(f"{part} {n:,}" for part, n in count_parameters(model).items()))
 
-    ema = ModelEmaV3(model, decay=flags.ema_decay, use_warmup=True)
-    if isinstance(model, MART):
-        ema.module.text = model.text  # frozen, so one copy serves both
+    ema = averaged(model, flags.ema_decay)
     trainer = Trainer(
         model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
         opts.to_stored(flags), benchmark.classes, flags.save_every,
@@ -158,7 +156,8 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test")
     settings = step_settings(flags, benchmark.polarity)
-    flags.pretrain_epochs, part = 0, "mbt." if flags.pretrain_epochs else ""  # what scores needs no text encoder
+    part = "mbt." if flags.pretrain_epochs else ""
+    flags.pretrain_epochs = 0  # what scores needs no text encoder
     model = new_model(flags, len(benchmark.classes))
     weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
     checkpoint.load_weights(model, weights, flags.checkpoint)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from timm.utils import ModelEmaV3
 
 from core import device, experiment
 from core.engine import StepSettings
@@ -50,6 +51,14 @@ def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
 def recogniser(model: MART | MBT) -> MBT:
     """The part that scores a video."""
     return model.mbt if isinstance(model, MART) else model
+
+
+def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:
+    """The teacher: an exponential moving average of the weights. Frozen text weights are shared, not copied twice."""
+    ema = ModelEmaV3(model, decay=decay, use_warmup=True)
+    if isinstance(model, MART):
+        ema.module.text = model.text
+    return ema
 
 
 def choose_weights(flags: argparse.Namespace) -> None:

@@ -116,13 +116,13 @@ class Trainer:
                 log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
 
     def _begin(self, phase: Phase, loader: DataLoader) -> None:
-        state, steps = self.state, self._steps_per_epoch(loader)
+        state = self.state
         begun = state.epoch > phase.first
         if not begun:
             state.first_step = state.step
-        warmup_steps = round(self.warmup_epochs * steps)
+        warmup_steps = round(self.warmup_epochs * self._n_steps(loader, 1))
         rates = OptimizerSettings(self.learning_rate, self.weight_decay, warmup_steps)
-        state.begin_phase(phase.trained, rates, (phase.end - phase.first) * steps)
+        state.begin_phase(phase.trained, rates, self._n_steps(loader, phase.end - phase.first))
         if begun and self._optimizer is not None:
             state.optimizer.load_state_dict(self._optimizer)
             state.schedule.step_update(state.step - state.first_step + 1)
@@ -131,16 +131,19 @@ class Trainer:
     def _is_over(self, phase: Phase) -> bool:
         return 0 < phase.patience <= self.state.epoch - max(self.best["epoch"], phase.first)
 
-    def _steps_per_epoch(self, loader: DataLoader) -> int:
-        return math.ceil(len(loader) / self.settings.accu_step)
+    def _n_steps(self, loader: DataLoader, n_epochs: int) -> int:
+        return n_epochs * math.ceil(len(loader) / self.settings.accu_step)
 
     def _train_epoch(self, phase: Phase, loader: DataLoader) -> dict[str, float]:
         state = self.state
-        n_steps = (phase.end - phase.first) * self._steps_per_epoch(loader)
+        n_steps = self._n_steps(loader, phase.end - phase.first)
+
+        def progress() -> float:
+            return min((state.step - state.first_step) / n_steps, 1.0)
 
         def compute(batch: VideoBatch) -> dict[str, Tensor]:
             with self.settings.autocast():
-                return phase.compute(batch, min((state.step - state.first_step) / n_steps, 1.0))
+                return phase.compute(batch, progress())
 
         loader.sampler.set_epoch(state.epoch)
         means, left_out = train_one_epoch(
@@ -151,7 +154,7 @@ class Trainer:
         for name, value in means.items():
             self.writer.add_scalar(f"epoch/{name}", value, state.epoch)
         if phase.show is not None:
-            for name, figure in phase.show((state.step - state.first_step) / n_steps).items():
+            for name, figure in phase.show(progress()).items():
                 self.writer.add_figure(f"{phase.name}/{name}", figure, state.step)
         return means
 

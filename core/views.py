@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from core.evaluation import temporal_emotion_distribution_of
 from core.pretraining import PretrainSettings, choose_masks, passing, teach
 from core.verification import STAGES
 from datasets.video_emotion import VideoBatch
@@ -50,7 +51,7 @@ def view_videos(
         scores = student(batch.frames, batch.fbank, taught.words, masks).scores.segment_scores
         passed = [passing(taught.scores, batch, settings, stage) for stage in STAGES]
     last = torch.stack(passed).sum(dim=0).sub(1).tolist()  # (B, S, K): a stage is passed only after all before it
-    recovered = scores.double().flatten(1).softmax(dim=1).reshape(scores.shape).float()
+    recovered = temporal_emotion_distribution_of(scores.double()).float()
     (n_videos, n_segments), middle = batch.frames.shape[:2], batch.frames.shape[3] // 2
     visual_mask = audio_mask = [None] * n_videos
     if masks is not None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.affect_tags import TAGS
+from datasets.cache import user_cache
 from datasets.lexicon_sources import SOURCES, Entry
 
 BEGINS_PHRASE = 1 << 31  # mark of rows that are the first words of a longer term
@@ -77,13 +78,12 @@ def pack(entries: Iterable[Entry], tags: Sequence[str]) -> LexiconTable:
 def load_table(source: str) -> LexiconTable:
     """The table of one of SOURCES with the tags of affect_tags.TAGS, built first if the cache has no sound one.
 
-    The cache is $XDG_CACHE_HOME/mart, by default ~/.cache/mart; where it cannot be written to, the table is built by
-    each process for itself. Raises DataError if a package is missing.
+    The cache is that of datasets/cache.py; where it cannot be written to, the table is built by each process
+    for itself. Raises DataError if a package is missing.
     """
     versions = SOURCES[source].versions()
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mart"
-    except RuntimeError:  # a user without a home
+    folder = user_cache()
+    if folder is None:
         return pack(SOURCES[source].entries(), TAGS)
     path = folder / f"lexicon-{source}-{versions}-{_recipe():08x}.bin"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
 from datasets.video_emotion import EpochSampler, VideoBatch, VideoEmotionDataset, collate
+
+Item = TypeVar("Item")
 
 
 def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
@@ -53,8 +56,12 @@ def still(dataset: VideoEmotionDataset) -> VideoEmotionDataset:
 
 def read_spread(dataset: VideoEmotionDataset, count: int) -> VideoBatch:
     """`count` videos, or all there are, from the beginning to the end of the dataset."""
-    count = min(count, len(dataset))
-    return collate([dataset[i * len(dataset) // count] for i in range(count)])
+    return collate([dataset[i] for i in spread(range(len(dataset)), min(count, len(dataset)))])
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the items, no more than there are, at equal distances from the first on."""
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def make_loader(

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
+from datasets.cache import user_cache
 from datasets.errors import DataError
 from datasets.loading import draw_per_class, make_loader
-from datasets.spectrograms import default_folder
 from datasets.video_emotion import Layout, VideoEmotionDataset
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,6 @@ def open_loader(
         raise DataError(f"--val_fraction {flags.val_fraction} holds out not one video: choose a larger one")
     if not videos:
         raise DataError(f"the {split} split of {flags.root_path} holds no videos; see tools/make_annotations.py")
-    off = flags.sound_cache == Path("none")
     layout = Layout(*(flags.root_path / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
     dataset = VideoEmotionDataset(
         videos,
@@ -65,7 +64,7 @@ def open_loader(
         freq_mask=flags.freq_mask,
         time_mask=flags.time_mask,
         skip_bad=flags.skip_bad,
-        sound_cache=default_folder() if flags.sound_cache is None else None if off else flags.sound_cache,
+        sound_cache=_sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
     )
     for line in dataset.left_out:
@@ -75,3 +74,11 @@ def open_loader(
     return make_loader(
         dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=training, seed=flags.seed
     )
+
+
+def _sound_cache(asked: Path | None) -> Path | None:
+    """The folder that --sound_cache means, None for nowhere."""
+    if asked is not None:
+        return None if asked == Path("none") else asked
+    cache = user_cache()
+    return cache and cache / "sound"

@@ -46,14 +46,6 @@ class Sound:
     seconds: float  # duration
 
 
-def default_folder() -> Path | None:
-    """$XDG_CACHE_HOME/mart/sound, by default ~/.cache/mart/sound; None for a user without a home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mart" / "sound"
-    except RuntimeError:
-        return None
-
-
 class SpectrogramCache:
     """A folder of spectrograms that any number of processes may use at once.
 

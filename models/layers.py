@@ -31,9 +31,9 @@ class SelfAttention(Attention):
         return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
-def transformer_layer(dim: int, num_heads: int, mlp_ratio: float = 4.0, eps: float = 1e-6) -> Block:
+def transformer_layer(dim: int, num_heads: int, mlp_ratio: float = 4.0) -> Block:
     """A pre-norm ViT layer with biases."""
-    norm = partial(nn.LayerNorm, eps=eps)
+    norm = partial(nn.LayerNorm, eps=1e-6)
     return Block(dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=SelfAttention)
 
 

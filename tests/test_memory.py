@@ -9,13 +9,12 @@ from pathlib import Path
 STEP = """
 import resource, sys, torch
 import opts
-from core.assembly import choose_weights, new_model, pretrain_settings, step_settings
+from core.assembly import averaged, choose_weights, new_model, pretrain_settings, step_settings
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
 from core.pretraining import pretrain_losses
 from datasets.benchmarks import BENCHMARKS
-from tests import tiny
-from timm.utils import ModelEmaV3
+from tools._benchmark_noise import noise_batch
 
 flags = opts.parse("--preset base --batch_size 1 --accu_step 1 --precision bf16 --device cpu".split())
 benchmark = BENCHMARKS["ve8"]
@@ -23,12 +22,10 @@ choose_weights(flags)
 model = new_model(flags, 8)
 settings = step_settings(flags, benchmark.polarity)
 method = pretrain_settings(flags, settings)
-ema = ModelEmaV3(model, decay=0.999)
-ema.module.text = model.text
+ema = averaged(model, flags.ema_decay)
 state = TrainState(model, ema)
 state.begin_phase(model, OptimizerSettings(1e-4, 0.04, 0), 10)
-batch = tiny.batch(1, n_segments=flags.seq_len, frames=(flags.snippet_duration, flags.sample_size),
-                   fbank=flags.audio_frames, cues=flags.max_cues, tokens=flags.max_tokens)
+batch = noise_batch(flags, 8)
 
 def compute(batch):
     with settings.autocast():

@@ -18,7 +18,7 @@ import torch
 from datasets import audio, spectrograms
 from datasets.audio import SAMPLE_RATE, cut_second, log_mel, read_sound
 from datasets.errors import DataError
-from datasets.spectrograms import Sound, SpectrogramCache, default_folder
+from datasets.spectrograms import Sound, SpectrogramCache
 from tests.media import tone, write_sound
 
 FORK = multiprocessing.get_context("fork")
@@ -390,13 +390,3 @@ def test_of_an_hour_only_the_second_that_is_cut_is_loaded(
     (entry,) = folder.iterdir()
     _, _, after = Path("/proc/self/smaps").read_text().partition(entry.name)
     assert 0 < int(after.split("Rss:")[1].split()[0]) < 10_000  # kB; a page of the file's may be 2 MB
-
-
-def test_the_default_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "mart" / "sound"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert default_folder() == tmp_path / ".cache" / "mart" / "sound"
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    assert default_folder() is None

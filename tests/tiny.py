@@ -29,29 +29,21 @@ def arguments(**changes: object) -> list[str]:
     return words
 
 
-def batch(
-    n_videos: int,
-    seed: int = 0,
-    n_segments: int = 2,
-    frames: tuple[int, int] = (4, 32),
-    fbank: int = 50,
-    cues: int = 3,
-    tokens: int = 8,
-) -> VideoBatch:
-    """Noise with labels 0, 1, 2, ... of eight classes; frames: their number and side."""
+def batch(n_videos: int, seed: int = 0, n_segments: int = 2) -> VideoBatch:
+    """Noise with labels 0, 1, 2, ... of eight classes."""
     generator = torch.Generator().manual_seed(seed)
-    clips = (n_videos, n_segments, 3, frames[0], frames[1], frames[1])
-    words = (n_videos, n_segments, cues)
+    clips = (n_videos, n_segments, 3, 4, 32, 32)
+    words = (n_videos, n_segments, 3)
     return VideoBatch(
         frames=torch.randint(0, 256, clips, dtype=torch.uint8, generator=generator),
-        fbank=torch.randn(n_videos, n_segments, fbank, 128, generator=generator) * 4 - 4,
-        token_ids=torch.zeros(n_videos, n_segments, tokens, dtype=torch.int64),
-        token_mask=torch.ones(n_videos, n_segments, tokens, dtype=torch.bool),
+        fbank=torch.randn(n_videos, n_segments, 50, 128, generator=generator) * 4 - 4,
+        token_ids=torch.zeros(n_videos, n_segments, 8, dtype=torch.int64),
+        token_mask=torch.ones(n_videos, n_segments, 8, dtype=torch.bool),
         cue_sentiment=torch.randint(0, 2, words, generator=generator, dtype=torch.int8) * 2 - 1,
         cue_emotion=torch.rand(*words, 8, generator=generator).softmax(dim=-1),
         cue_degree=torch.rand(words, generator=generator),
         cue_valid=torch.rand(words, generator=generator) < 0.7,
-        cue_pieces=torch.rand(*words, tokens, generator=generator) < 0.3,
+        cue_pieces=torch.rand(*words, 8, generator=generator) < 0.3,
         labels=torch.arange(n_videos) % 8,
         blocks=torch.tensor([[2.0 * s, 2.0 * s + 2] for s in range(n_segments)]).repeat(n_videos, 1, 1),
         truth=torch.zeros(n_videos, n_segments, 8),

@@ -14,9 +14,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -63,6 +64,19 @@ class Task:
 
     source: Path
     target: Path
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, not after a page of usage. `prog` is the name of the tool's file."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog.removesuffix('.py')}: {message}; see python tools/{self.prog} --help\n")
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line at its first --: the words of the tool and those of main.py."""
+    end = words.index("--") if "--" in words else len(words)
+    return list(words[:end]), list(words[end + 1 :])
 
 
 def positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """The parts of the benchmark: the matrix-product peak, reading alone, the steps of each phase alone, and both together.
 
-A step is that of training: the model, the phases and their losses come from main.py, the loop from core/engine.py.
+A step is that of training: the model, the phases and their losses come from core/assembly.py, the loop from
+core/engine.py.
 """
 
 from __future__ import annotations
@@ -15,21 +16,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
 
-from core.assembly import choose_weights, new_model, phases_of, pretrain_settings, step_settings
+from core.assembly import averaged, choose_weights, new_model, phases_of, pretrain_settings, step_settings
 from core.device import choose_device, choose_precision
 from core.engine import NonFiniteLossError, StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
 from core.trainer import Phase
 from datasets.benchmarks import BENCHMARKS, Benchmark
 from datasets.errors import DataError
-from datasets.loading import hold_out
+from datasets.loading import hold_out, spread
 from datasets.opening import open_loader, read_splits
 from datasets.video_emotion import VideoBatch
 from main import USER_ERRORS
-from models.mart import MART
 from tools._benchmark_meters import Stopwatch, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch
 
@@ -95,7 +94,7 @@ def open_training_split(flags: argparse.Namespace, n_videos: int = 0) -> tuple[B
     benchmark, videos, _ = read_splits(flags)
     videos, _ = hold_out(videos, flags.val_fraction, flags.seed)
     if 0 < n_videos < len(videos):
-        videos = [videos[i * len(videos) // n_videos] for i in range(n_videos)]
+        videos = spread(videos, n_videos)
     return benchmark, open_loader(flags, benchmark, videos, "training", training=True)
 
 
@@ -160,9 +159,7 @@ def new_trainee(flags: argparse.Namespace, benchmark: Benchmark) -> Trainee:
     settings = step_settings(flags, benchmark.polarity)
     choose_weights(flags)
     model = new_model(flags, len(benchmark.classes)).to(settings.device)
-    ema = ModelEmaV3(model, decay=flags.ema_decay, use_warmup=True)
-    if isinstance(model, MART):
-        ema.module.text = model.text
+    ema = averaged(model, flags.ema_decay)
     method = pretrain_settings(flags, settings)
     phases = phases_of(flags, model, ema.module, method, lambda _: {}, None)
     rates = OptimizerSettings(flags.learning_rate, flags.weight_decay, warmup_steps=100_000)

@@ -93,7 +93,7 @@ def _start_worker(function: Callable, workers: dict) -> Connection:
 
 def _serve(connection: Connection, function: Callable) -> None:
     tqdm.set_lock(threading.RLock())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
         try:
             item = connection.recv()
@@ -107,7 +107,8 @@ def _serve(connection: Connection, function: Callable) -> None:
         connection.send(answer)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ends this child process when its parent has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

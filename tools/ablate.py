@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
@@ -31,7 +30,7 @@ sys.path.insert(0, str(PROJECT))
 from core.experiment import LAST, METRICS
 from tools._ablation_report import Measured, read_metrics, write_table
 from tools._ablation_tables import Table, fingerprint, parse_flags, table_of, tables, words_of
-from tools._batch import command, exclusive, positive
+from tools._batch import OneLineParser, command, exclusive, positive, split_words
 from tools._workers import cores
 
 TOOL = "ablate"
@@ -94,13 +93,6 @@ class Children:
                 child.terminate()
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{TOOL}: {message}; see python tools/ablate.py --help\n")
-
-
 def main(argv: Sequence[str] | None = None, run: Runner | None = None) -> int:
     """Runs the command; returns its exit status. `run` stands in for child processes."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -108,10 +100,9 @@ def main(argv: Sequence[str] | None = None, run: Runner | None = None) -> int:
 
 
 def _ablate(words: list[str], run: Runner | None) -> int:
-    end = words.index("--") if "--" in words else len(words)
-    common = words[end + 1 :]
+    own, common = split_words(words)
     known = tables(parse_flags("the flags after --", common))
-    args = _read_arguments(words[:end], list(known))
+    args = _read_arguments(own, list(known))
     if args.variant:
         chosen = {args.name: table_of(args.name, args.variant)}
     else:
@@ -165,7 +156,7 @@ def _measured(folder: Path, key: str, n_seeds: int) -> Measured:
 
 
 def _read_arguments(words: list[str], names: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=f"{TOOL}.py",
         usage="ablate.py (--table NAME | --variant 'NAME: FLAGS') ... [flags] [-- flags of main.py]",
         description=__doc__,

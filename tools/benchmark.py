@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -32,20 +32,13 @@ from core.device import choose_device, choose_precision, describe_device
 from core.experiment import write_json
 from datasets.errors import DataError
 from datasets.opening import read_splits
-from tools._batch import command, positive
+from tools._batch import OneLineParser, command, positive, split_words
 from tools._benchmark_parts import NEED_DATA, PARTS, measure, one_line_errors
-from tools._workers import _end_with_parent
+from tools._workers import end_with_parent
 
 TOOL = "benchmark"
 WIDTHS = 8, 60  # of the table's first columns
 Measure = Callable[[str, argparse.Namespace, int, int], dict[str, Any]]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{TOOL}: {message}; see python tools/benchmark.py --help\n")
 
 
 def main(argv: Sequence[str] | None = None, run: Measure | None = None) -> int:
@@ -55,10 +48,10 @@ def main(argv: Sequence[str] | None = None, run: Measure | None = None) -> int:
 
 
 def _benchmark(words: list[str], run: Measure) -> int:
-    end = words.index("--") if "--" in words else len(words)
-    args = _read_arguments(words[:end])
+    own, for_main = split_words(words)
+    args = _read_arguments(own)
     with one_line_errors():
-        flags = _read_flags(words[end + 1 :])
+        flags = _read_flags(for_main)
         found = {"machine": _machine(flags), "flags": _chosen(flags)}
         reasons = {part: reason for part in args.parts if (reason := _why_not(part, flags))}
         if len(reasons) == len(args.parts):
@@ -92,11 +85,11 @@ def measure_in_child(part: str, flags: argparse.Namespace, steps: int, batches: 
 
 
 def _tie_to_parent() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _read_arguments(words: list[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=f"{TOOL}.py",
         usage="benchmark.py [--json FILE] [--parts PART,...] [--steps N] [--batches N] [-- flags of main.py]",
         description=__doc__,

@@ -21,11 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 import opts
 from core import checkpoint
 from core.assembly import new_model, pretrain_settings, step_settings
-from core.pretraining import passing, teach
+from core.engine import StepSettings
+from core.pretraining import PretrainSettings, passing, teach
 from core.verification import STAGES
 from datasets.errors import DataError
 from datasets.loading import make_loader, still
@@ -59,8 +61,8 @@ def _measure(args: argparse.Namespace) -> int:
     known = _read_words(args.words)
     rows: dict[str, list[list[tuple[float, float]]]] = {"training": [], "test": []}
     for path in args.checkpoints:
-        for split in rows:
-            rows[split].append(rates(count_words(path, split, known, args.root_path)))
+        for split, counts in count_words(path, known, args.root_path).items():
+            rows[split].append(rates(counts))
     for split, of_runs in rows.items():
         print(f"\n| stage, {split} videos | precision | recall |\n|---|---|---|")
         for stage, name in enumerate(STAGE_NAMES):
@@ -87,27 +89,35 @@ def _read_words(path: Path) -> Known:
     return known
 
 
-@torch.no_grad()
-def count_words(path: Path, split: str, known: Known, root: Path | None) -> Tensor:
-    """int64 (4, 3) of a checkpoint on a split: after each stage the words that are right, that pass, that would be."""
+def count_words(path: Path, known: Known, root: Path | None) -> dict[str, Tensor]:
+    """int64 (4, 3) of a checkpoint by split: after each stage the words that are right, that pass, that would be."""
     try:
         stored = checkpoint.load_checkpoint(path)
     except checkpoint.CheckpointError as error:
         raise DataError(str(error)) from None
     flags = opts.parse([] if root is None else ["--root_path", str(root)], stored["flags"])
     benchmark, training, test = read_splits(flags)
-    videos = training if split == "training" else test
-    dataset = still(open_loader(flags, benchmark, videos, split, training=split == "training").dataset)
     model = new_model(flags, len(benchmark.classes))
     if not isinstance(model, MART):
         raise DataError(f"{path}: a baseline verifies no words; give the pretrained.pt of a run with --pretrain_epochs")
     checkpoint.load_weights(model, stored["ema"], path)
     step = step_settings(flags, benchmark.polarity)
     method = pretrain_settings(flags, step)
-    method = replace(method, unlabelled=method.unlabelled or split == "test")
     model.to(step.device).eval()
+    counts = {}
+    for split, videos in (("training", training), ("test", test)):
+        dataset = still(open_loader(flags, benchmark, videos, split, training=split == "training").dataset)
+        loader = make_loader(dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=False, seed=0)
+        counts[split] = _count(
+            model, loader, step, replace(method, unlabelled=method.unlabelled or split == "test"), known
+        )
+    return counts
+
+
+@torch.no_grad()
+def _count(model: MART, loader: DataLoader, step: StepSettings, method: PretrainSettings, known: Known) -> Tensor:
     counts = torch.zeros(len(STAGES), 3, dtype=torch.int64)
-    for batch in make_loader(dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=False, seed=0):
+    for batch in loader:
         right = which_are_right(batch, known)
         batch = batch.to(step.device)
         with step.autocast():

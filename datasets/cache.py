@@ -1,0 +1,14 @@
+"""Where the user's files live that can be made again: $XDG_CACHE_HOME/mart, by default ~/.cache/mart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def user_cache() -> Path | None:
+    """The folder, which need not be there yet; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mart"
+    except RuntimeError:
+        return None
