@@ -18,11 +18,12 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
-from core import checkpoint, device, evaluation, experiment, report
+from core import checkpoint, device, distributed, evaluation, experiment, report
 from core.assembly import (
     ModelError,
     averaged,
     choose_weights,
+    divide,
     load_encoders,
     new_model,
     phases_of,
@@ -76,14 +77,16 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     stored: the checkpoint of the run that is continued, None for a new one.
     """
     folder = flags.result_path / flags.expr_name
-    experiment.check_experiment(folder, resume=flags.resume, overwrite=flags.overwrite)
+    if distributed.is_first():  # which makes it, perhaps before others look
+        experiment.check_experiment(folder, resume=flags.resume, overwrite=flags.overwrite)
     experiment.start_log(None)
     torch.manual_seed(flags.seed)
     benchmark, videos, test_videos = read_splits(flags)
     training_videos, held_out = hold_out(videos, flags.val_fraction, flags.seed)
-    loader = open_loader(flags, benchmark, training_videos, "training", training=True)
-    held_out_loader = open_loader(flags, benchmark, held_out, "held-out") if flags.val_fraction else None
-    test_loader = open_loader(flags, benchmark, test_videos, "test")
+    share = distributed.rank(), distributed.n_processes()
+    loader = open_loader(flags, benchmark, training_videos, "training", training=True, share=share)
+    held_out_loader = open_loader(flags, benchmark, held_out, "held-out", share=share) if flags.val_fraction else None
+    test_loader = open_loader(flags, benchmark, test_videos, "test", share=share)
     settings = step_settings(flags, benchmark.polarity)
     if stored is not None:
         check_classes(benchmark, stored, folder / experiment.LAST)
@@ -95,12 +98,14 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         log.info("%s", model.text.loaded)
     model.to(settings.device)
     # everything that the user may have mistyped has been read by now
-    experiment.open_experiment(folder, opts.to_stored(flags), resume=flags.resume)
-    experiment.start_log(folder / "log.txt")
+    if distributed.is_first():
+        experiment.open_experiment(folder, opts.to_stored(flags), resume=flags.resume)
+        experiment.start_log(folder / "log.txt")
     log.info("experiment %s", folder)
     log.info("parameters: %s", ", ".join(f"{part} {n:,}" for part, n in count_parameters(model).items()))
 
     ema = averaged(model, flags.ema_decay)
+    divide(flags, model, ema)
     trainer = Trainer(
         model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
         opts.to_stored(flags), benchmark.classes, flags.save_every,
@@ -112,12 +117,13 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     shown = read_spread(still(loader.dataset), N_SHOWN) if flags.pretrain_epochs else None
 
     def views(progress: float) -> dict[str, Figure]:
-        with settings.autocast():
+        with settings.autocast(), distributed.whole(ema.module):
             seen = view_videos(model, ema.module, shown.to(settings.device), method, progress)
         return {"/".join(view.key): draw_view(view, benchmark.classes) for view in seen}
 
     def accuracy() -> float:
-        return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")["acc_e"]
+        with distributed.whole(ema.module):
+            return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")["acc_e"]
 
     trainer.run(phases_of(flags, model, ema.module, method, views, accuracy if flags.val_fraction else None), loader)
 
@@ -125,15 +131,17 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     final = checkpoint.load_checkpoint(folder / result)
     checkpoint.load_weights(ema.module, final["ema"], folder / result)
     try:
-        metrics = score_split(recogniser(ema.module), test_loader, settings, benchmark, "test")
+        with distributed.whole(ema.module):
+            metrics = score_split(recogniser(ema.module), test_loader, settings, benchmark, "test")
     except DataError as error:
         remedy = f"mend it, then --eval --checkpoint {folder / result}, or add --skip_bad"
         raise DataError(f"the model is trained, but not scored: {error}; {remedy}") from None
+    if not distributed.is_first():
+        return
     experiment.write_json(folder / experiment.METRICS, metrics)
     pictures = report.figures(metrics, benchmark.classes)
-    for name, figure in pictures.items():
-        trainer.writer.add_figure(f"test/{name}", figure, trainer.state.step, close=False)
-    trainer.writer.close()
+    trainer.board.figures("test", pictures, trainer.state.step, close=False)
+    trainer.board.close()
     paths = report.save_figures(pictures, folder / "plots")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {final['epoch']}"))
     log.info("plots: %s", ", ".join(map(str, paths)))
@@ -154,7 +162,8 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     experiment.start_log(None)
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
-    loader = open_loader(flags, benchmark, videos, "test")
+    share = distributed.rank(), distributed.n_processes()
+    loader = open_loader(flags, benchmark, videos, "test", share=share)
     settings = step_settings(flags, benchmark.polarity)
     part = "mbt." if flags.pretrain_epochs else ""
     flags.pretrain_epochs = 0  # what scores needs no text encoder
@@ -163,7 +172,7 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     checkpoint.load_weights(model, weights, flags.checkpoint)
     metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
-    if flags.json:
+    if flags.json and distributed.is_first():
         experiment.write_json(flags.json, metrics)
 
 
@@ -173,7 +182,9 @@ def run(argv: list[str] | None) -> None:
     if flags.eval:
         opts.check(flags)
         stored = checkpoint.load_checkpoint(flags.checkpoint)
-        return evaluate(opts.parse(argv, stored["flags"]), stored)
+        flags = opts.parse(argv, stored["flags"])
+        with distributed.joined(device.choose_device(flags.device)):
+            return evaluate(flags, stored)
     stored = None
     if flags.resume:
         folder = flags.result_path / flags.expr_name
@@ -186,8 +197,10 @@ def run(argv: list[str] | None) -> None:
     opts.check(flags)
     if flags.debug:
         flags.n_epochs, flags.pretrain_epochs = 1, min(flags.pretrain_epochs, 1)
-    flags.expr_name = flags.expr_name or time.strftime(f"{'debug' if flags.debug else flags.preset}-%Y%m%d-%H%M%S")
-    train(flags, stored)
+    with distributed.joined(device.choose_device(flags.device)):
+        now = distributed.gathered(time.strftime("%Y%m%d-%H%M%S"))[0]
+        flags.expr_name = flags.expr_name or f"{'debug' if flags.debug else flags.preset}-{now}"
+        train(flags, stored)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,7 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Flags that may differ from a stored run without making it another one.
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
-    | {"device", "save_every", "skip_bad", "sound_cache", "sound_cache_gb"}
+    | {"device", "fsdp", "log_every", "save_every", "skip_bad", "sound_cache", "sound_cache_gb"}
     | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
@@ -247,6 +248,15 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group = parser.add_argument_group("machine and results")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:i")
     group.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of matrix products")
+    group.add_argument(
+        "--fsdp", action="store_true", help="divide weights and optimiser among the processes of torchrun"
+    )
+    group.add_argument(
+        "--log_every",
+        type=_POSITIVE,
+        default=10,
+        help="steps between readings of the losses, which wait for the device",
+    )
     group.add_argument("--result_path", type=Path, default=Path("results"), help="folder of all experiments")
     group.add_argument("--expr_name", default="", help="name of the experiment; default <preset>-<date>-<time>")
     group.add_argument("--save_every", type=_POSITIVE, default=1, help="epochs between checkpoints")
@@ -273,6 +283,8 @@ def check(flags: argparse.Namespace) -> None:
         raise UsageError("--checkpoint and --json go with --eval; to continue a run: --resume --expr_name NAME")
     if flags.json and not flags.json.absolute().parent.is_dir():
         raise UsageError(f"--json {flags.json}: its folder is not there; make it first")
+    if flags.fsdp and "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise UsageError("--fsdp divides among processes: torchrun --nproc_per_node N main.py --fsdp ...")
     if flags.resume and (flags.debug or flags.overwrite):
         raise UsageError("--resume continues a run as it was: leave out --debug and --overwrite")
     if Path(flags.expr_name).name != flags.expr_name:

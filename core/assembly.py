@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from timm.utils import ModelEmaV3
 
-from core import device, experiment
+from core import device, distributed, experiment
 from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
@@ -61,6 +61,16 @@ def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:
     return ema
 
 
+def divide(flags: argparse.Namespace, model: MART | MBT, ema: ModelEmaV3) -> None:
+    """With --fsdp, divide the weights of the model and of its teacher among the processes."""
+    if flags.fsdp:
+        from core import sharding  # takes seconds
+
+        sharding.shard(model, teacher=False)
+        sharding.shard(ema.module, teacher=True)
+        ema.foreach = False  # which would not take divided and whole tensors together
+
+
 def choose_weights(flags: argparse.Namespace) -> None:
     """Where no weights are asked for: the published ones if they are there, or a notice that they are not."""
     for kind, otherwise in (("visual", "random"), ("audio", "random"), ("text", "small")):
@@ -100,6 +110,7 @@ def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSet
         lambda_0=flags.lambda_0,
         accu_step=flags.accu_step,
         clip_grad=flags.clip_grad,
+        log_every=flags.log_every,
     )
 
 
@@ -133,12 +144,16 @@ def phases_of(
     """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""
 
     def pretrain(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
-        return pretrain_losses(model, ema, batch, method, progress)
+        with distributed.whole(ema):
+            return pretrain_losses(model, ema, batch, method, progress)
 
     def finetune(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
-        return finetune_losses(model, ema, batch, method, flags.finetune_ted)
+        with distributed.whole(ema):
+            return finetune_losses(model, ema, batch, method, flags.finetune_ted)
 
-    first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, experiment.PRETRAINED, show=views)
+    # no decoder works, or no head
+    partial = flags.masking == "none" or (flags.unlabelled and not method.distribution)
+    first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, partial, experiment.PRETRAINED, show=views)
     n_epochs = flags.pretrain_epochs + flags.n_epochs
     second = Phase(
         "fine-tuning", first.end, n_epochs, recogniser(model), finetune, accuracy=accuracy, patience=flags.patience

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.distributed import divided_like, undivided
+
 FORMAT = 1
 
 
@@ -23,18 +25,6 @@ class CheckpointError(ValueError):
 def versions() -> dict[str, str]:
     """Versions that decide whether a run can be repeated."""
     return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "timm", "transformers")}}
-
-
-def random_states() -> dict[str, Any]:
-    """States of the generators that training draws from; data draws from its own, seeded by epoch and index."""
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Undo `random_states`; CUDA states are restored where the number of devices is the same."""
-    torch.set_rng_state(states["cpu"])
-    if len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -75,14 +65,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """State of the model without frozen parameters, which come with the pre-trained weights they were read from."""
+    """State of the model without frozen parameters, which come with the pre-trained weights they were read from.
+
+    A sharded model's is put together, for which all processes have to come.
+    """
+    return {name: undivided(value) for name, value in _own_weights(model).items()}
+
+
+def _own_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
     """Fill everything but frozen parameters. Raises CheckpointError that names the first parameters that differ."""
-    own = trained_weights(model)
+    own = _own_weights(model)
     faults = [f"{name} is missing" for name in own if name not in weights]
     faults += [f"{name} is unknown" for name in weights if name not in own]
     faults += [
@@ -96,4 +93,25 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path)
             f"{path}: weights of another model: {'; '.join(faults[:3])}{more}; "
             "leave out the flags that change the model's sizes"
         )
-    model.load_state_dict(weights, strict=False)
+    model.load_state_dict({name: divided_like(weights[name], own[name]) for name in own}, strict=False)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """State of the optimiser; that of a sharded model is put together, for which all processes have to come."""
+    state = optimizer.state_dict()
+    of_parameters = {
+        number: {name: undivided(value) for name, value in values.items()} for number, values in state["state"].items()
+    }
+    return {**state, "state": of_parameters}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Undo `optimizer_state`, whether the model is sharded now or was then."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    of_parameters = {
+        number: {
+            name: divided_like(value, parameters[number]) if value.ndim else value for name, value in values.items()
+        }
+        for number, values in state["state"].items()
+    }
+    optimizer.load_state_dict({**state, "state": of_parameters})

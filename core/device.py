@@ -6,15 +6,22 @@ from pathlib import Path
 
 import torch
 
+from core.distributed import local_rank
+
 
 class DeviceError(ValueError):
     """The requested device is not there."""
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:i`. Raises DeviceError."""
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:i`. Raises DeviceError.
+
+    Of several processes on a machine each gets a CUDA device of its own.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and local_rank():
+        name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
     except RuntimeError:

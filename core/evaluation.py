@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from core import distributed
 from core.engine import EmptySplitError, StepSettings
 from core.localisation import Interval, detect, mean_average_precision
 from core.losses import classification_losses
 from core.metrics import recognition_metrics
 from core.temporal_metrics import temporal_metrics
 from datasets.video_emotion import VideoBatch
+
+ARRAYS = ("labels", "scores", "temporal", "truth", "blocks")
 
 
 @dataclass
@@ -44,12 +48,15 @@ def temporal_emotion_distribution_of(segment_scores: Tensor) -> Tensor:
 def predict_split(
     model: nn.Module, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
 ) -> Predictions:
-    """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError."""
+    """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError.
+
+    Several processes score the batches of their loaders, and all of them get the predictions of all.
+    """
     model.eval()
     found: dict[str, list[Any]] = defaultdict(list)
     left_out: list[str] = []
-    loss = 0.0
-    for batch in tqdm(loader, total=n_batches, desc=name, unit="batch", leave=False, dynamic_ncols=True):
+    hidden = not distributed.is_first()
+    for batch in tqdm(loader, name, n_batches, leave=False, unit="batch", dynamic_ncols=True, disable=hidden):
         left_out += batch.skipped
         if not len(batch):
             continue
@@ -57,7 +64,7 @@ def predict_split(
         with settings.autocast():
             output = model(batch.frames, batch.fbank)
         losses = classification_losses(output, batch.labels, settings.polarity, settings.lambda_0)
-        loss += losses["loss"].item() * len(batch)
+        found["loss"].append(losses["loss"] * len(batch))
         found["keys"] += batch.keys
         found["courses"] += batch.courses
         found["labels"].append(batch.labels)
@@ -65,11 +72,19 @@ def predict_split(
         found["blocks"].append(batch.blocks)
         found["scores"].append(output.video_scores)
         found["temporal"].append(temporal_emotion_distribution_of(output.segment_scores))
-    if not found["keys"]:
-        raise EmptySplitError(name, left_out)
-    arrays = {key: torch.cat(found[key]).cpu().numpy() for key in ("labels", "scores", "temporal", "truth", "blocks")}
+    own = {key: torch.cat(found[key]).cpu().numpy() for key in ARRAYS if found[key]}
+    loss = sum(value.item() for value in found["loss"])
+    parts = distributed.gathered((found["keys"], found["courses"], own, loss, left_out))
+    keys, courses, arrays, losses, lines = zip(*parts, strict=True)
+    n_videos = sum(map(len, keys))
+    if not n_videos:
+        raise EmptySplitError(name, list(chain(*lines)))
     return Predictions(
-        keys=found["keys"], courses=found["courses"], loss=loss / len(found["keys"]), left_out=left_out, **arrays
+        keys=list(chain(*keys)),
+        courses=list(chain(*courses)),
+        loss=sum(losses) / n_videos,
+        left_out=list(chain(*lines)),
+        **{key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS},
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from core import distributed
+
 FLAGS, METRICS = "flags.json", "metrics.json"
 LAST, BEST, PRETRAINED = "last.pt", "best.pt", "pretrained.pt"
 
@@ -89,4 +91,5 @@ def start_log(file: Path | None) -> None:
         _before_file.setTarget(handlers[-1])
         _before_file.flush()
         _before_file.setTarget(None)
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    level = logging.INFO if distributed.is_first() else logging.ERROR  # what others would say, the first one says
+    logging.basicConfig(level=level, handlers=handlers, force=True)

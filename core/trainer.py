@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
-from core import checkpoint, experiment, report
+from core import checkpoint, distributed, experiment, report
+from core.board import Board
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
 from datasets.video_emotion import VideoBatch
@@ -32,6 +34,7 @@ class Phase:
     end: int
     trained: nn.Module
     compute: Callable[[VideoBatch, float], dict[str, Tensor]]
+    partial: bool = False  # some of what is trained gets no gradient
     checkpoint: str | None = None  # name of a file that keeps the phase's result, too
     accuracy: Callable[[], float] | None = None  # on held-out videos, after each epoch: the best one is kept
     patience: int = 0  # epochs without a better one before the phase ends early, 0 = never
@@ -58,8 +61,9 @@ class Trainer:
     save_every: int = 1
     state: TrainState = field(init=False)
     best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "acc_e": -1.0})
-    writer: SummaryWriter = field(init=False)
+    board: Board = field(init=False)
     _optimizer: dict[str, Any] | None = None  # of the checkpoint that is continued
+    _objective: nn.Module = field(init=False)  # of the phase that runs
 
     def __post_init__(self) -> None:
         self.state = TrainState(self.model, self.ema)
@@ -72,30 +76,30 @@ class Trainer:
         state.step, state.epoch, state.first_step, self.best = (
             stored[name] for name in ("step", "epoch", "first_step", "best")
         )
-        checkpoint.restore_random_states(stored["random"])
         self._optimizer = stored["optimizer"]
         log.info("resumed after epoch %d, step %d", state.epoch, state.step)
 
     def save(self, name: str) -> None:
-        """Write everything that is needed to go on."""
+        """Write everything that is needed to go on. All processes have to come; the first one writes."""
         state = self.state
         content = {
             "model": checkpoint.trained_weights(self.model),
             "ema": checkpoint.trained_weights(self.ema.module),
-            "optimizer": state.optimizer.state_dict(),
+            "optimizer": checkpoint.optimizer_state(state.optimizer),
             "step": state.step,
             "epoch": state.epoch,
             "first_step": state.first_step,
             "best": self.best,
-            "random": checkpoint.random_states(),
             "flags": self.flags,
             "classes": list(self.classes),
         }
-        checkpoint.save_checkpoint(self.folder / name, content)
+        if distributed.is_first():
+            checkpoint.save_checkpoint(self.folder / name, content)
+        distributed.wait()
 
     def run(self, phases: list[Phase], loader: DataLoader) -> None:
         """All epochs that are not behind yet. Raises NonFiniteLossError and what reading data raises."""
-        self.writer = SummaryWriter(self.folder / "tensorboard", purge_step=self.state.step + 1)
+        self.board = Board(self.folder / "tensorboard", self.state.step + 1)
         started, resumed_at, n_epochs = time.perf_counter(), self.state.epoch, phases[-1].end
         for phase in phases:
             if self.state.epoch >= phase.end:
@@ -116,17 +120,23 @@ class Trainer:
                 log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
 
     def _begin(self, phase: Phase, loader: DataLoader) -> None:
-        state = self.state
+        state, n_steps = self.state, self._n_steps(loader, phase.end - phase.first)
         begun = state.epoch > phase.first
         if not begun:
             state.first_step = state.step
         warmup_steps = round(self.warmup_epochs * self._n_steps(loader, 1))
         rates = OptimizerSettings(self.learning_rate, self.weight_decay, warmup_steps)
-        state.begin_phase(phase.trained, rates, self._n_steps(loader, phase.end - phase.first))
+        state.begin_phase(phase.trained, rates, n_steps)
         if begun and self._optimizer is not None:
-            state.optimizer.load_state_dict(self._optimizer)
+            checkpoint.load_optimizer(state.optimizer, self._optimizer)
             state.schedule.step_update(state.step - state.first_step + 1)
         self._optimizer = None
+
+        def losses(batch: VideoBatch) -> dict[str, Tensor]:
+            with self.settings.autocast():
+                return phase.compute(batch, self._progress(n_steps))
+
+        self._objective = distributed.share_gradients(distributed.Objective(phase.trained, losses), phase.partial)
 
     def _is_over(self, phase: Phase) -> bool:
         return 0 < phase.patience <= self.state.epoch - max(self.best["epoch"], phase.first)
@@ -135,39 +145,35 @@ class Trainer:
         return n_epochs * math.ceil(len(loader) / self.settings.accu_step)
 
     def _train_epoch(self, phase: Phase, loader: DataLoader) -> dict[str, float]:
-        state = self.state
-        n_steps = self._n_steps(loader, phase.end - phase.first)
-
-        def progress() -> float:
-            return min((state.step - state.first_step) / n_steps, 1.0)
-
-        def compute(batch: VideoBatch) -> dict[str, Tensor]:
-            with self.settings.autocast():
-                return phase.compute(batch, progress())
-
-        loader.sampler.set_epoch(state.epoch)
+        state, n_steps = self.state, self._n_steps(loader, phase.end - phase.first)
+        loader.batch_sampler.set_epoch(state.epoch)
+        # a continued run draws as an unbroken one does, and each process for itself
+        draw = np.random.SeedSequence((self.flags["seed"], state.epoch, distributed.rank()))
+        torch.manual_seed(int(draw.generate_state(1, np.uint64)[0]))
         means, left_out = train_one_epoch(
-            state, loader, self.settings, compute=compute, n_batches=len(loader), on_step=self._write_step
+            state,
+            loader,
+            self.settings,
+            objective=self._objective,
+            n_batches=len(loader),
+            on_step=lambda step, values: self.board.scalars("step", values, step),
         )
         for line in left_out:
             log.warning("left out: %s", line)
-        for name, value in means.items():
-            self.writer.add_scalar(f"epoch/{name}", value, state.epoch)
+        self.board.scalars("epoch", means, state.epoch)
         if phase.show is not None:
-            for name, figure in phase.show(progress()).items():
-                self.writer.add_figure(f"{phase.name}/{name}", figure, state.step)
+            self.board.figures(phase.name, phase.show(self._progress(n_steps)), state.step)
         return means
 
-    def _write_step(self, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(f"step/{name}", value, step)
+    def _progress(self, n_steps: int) -> float:
+        return min((self.state.step - self.state.first_step) / n_steps, 1.0)
 
     def _score(self, phase: Phase) -> str:
         """Held-out accuracy for the log, and the best epoch's checkpoint."""
         if phase.accuracy is None:
             return ""
         accuracy = phase.accuracy()
-        self.writer.add_scalar("held_out/acc_e", accuracy, self.state.epoch)
+        self.board.scalars("held_out", {"acc_e": accuracy}, self.state.epoch)
         if accuracy > self.best["acc_e"]:
             self.best = {"epoch": self.state.epoch, "acc_e": accuracy}
             self.save(experiment.BEST)

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
-from datasets.video_emotion import EpochSampler, VideoBatch, VideoEmotionDataset, collate
+from datasets.sampling import EpochBatches
+from datasets.video_emotion import VideoBatch, VideoEmotionDataset, collate
 
 Item = TypeVar("Item")
 
@@ -65,13 +66,18 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def make_loader(
-    dataset: VideoEmotionDataset, *, batch_size: int, n_threads: int, shuffle: bool, seed: int
+    dataset: VideoEmotionDataset,
+    *,
+    batch_size: int,
+    n_threads: int,
+    shuffle: bool,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
 ) -> DataLoader:
-    """Batches of every video once. With `shuffle`, call `loader.sampler.set_epoch(e)` before epoch e."""
+    """The batches of `EpochBatches`: every video once. Call `loader.batch_sampler.set_epoch(e)` before epoch e."""
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(dataset), seed, shuffle),
+        batch_sampler=EpochBatches(len(dataset), batch_size, seed=seed, shuffle=shuffle, share=share),
         num_workers=n_threads,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),

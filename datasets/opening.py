@@ -36,9 +36,16 @@ def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list
 
 
 def open_loader(
-    flags: argparse.Namespace, benchmark: Benchmark, videos: list[Video], split: str, training: bool = False
+    flags: argparse.Namespace,
+    benchmark: Benchmark,
+    videos: list[Video],
+    split: str,
+    training: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> DataLoader:
     """Reader of one split: augmented and shuffled in training, deterministic otherwise.
+
+    share: number of this process and of all that read the split together, each its own part.
 
     Raises DataError where there is nothing to read.
     """
@@ -72,7 +79,12 @@ def open_loader(
     if not len(dataset):
         raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
     return make_loader(
-        dataset, batch_size=flags.batch_size, n_threads=flags.n_threads, shuffle=training, seed=flags.seed
+        dataset,
+        batch_size=flags.batch_size,
+        n_threads=flags.n_threads,
+        shuffle=training,
+        seed=flags.seed,
+        share=share,
     )
 
 

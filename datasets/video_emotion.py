@@ -8,14 +8,14 @@ middle and is deterministic.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from datasets.annotations import AnnotatedSegment, Video
 from datasets.audio import MEL_BINS, audio_file, cut_second
@@ -24,6 +24,7 @@ from datasets.cues import find_cues
 from datasets.errors import DataError, bad_file
 from datasets.frames import frame_file, frame_folder, read_clip, read_fps, read_n_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
+from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.spectrograms import DEFAULT_LIMIT, SpectrogramCache
 from datasets.subtitles import read_subtitles, subtitle_file, text_between
@@ -155,19 +156,21 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> VideoBatch:
-        """The video `index` as `epoch` shows it; key is (epoch, index), or an index for epoch 0.
+    def __getitem__(self, key: int | Key) -> VideoBatch:
+        """The video `index` as `epoch` shows it; key is (epoch, index), or an index for epoch 0. No video for None.
 
         Raises DataError for a corrupt file, or with `skip_bad` gives a batch of no video that says so.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        if index is None:
+            return self._nothing([])
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
         try:
             return self._read(self.videos[index], rng)
         except DataError as error:
             if not self.skip_bad:
                 raise
-            return self._nothing(str(error))
+            return self._nothing([str(error)])
 
     def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
         folder = frame_folder(self.layout.video_path, video.label, video.id)
@@ -214,7 +217,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             skipped=[],
         )
 
-    def _nothing(self, line: str) -> VideoBatch:
+    def _nothing(self, skipped: list[str]) -> VideoBatch:
         segments, size = self.n_segments, self.transform.size
         return VideoBatch(
             frames=torch.empty((0, segments, 3, self.snippet_duration, size, size), dtype=torch.uint8),
@@ -232,7 +235,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             keys=[],
             cue_words=[],
             courses=[],
-            skipped=[line],
+            skipped=skipped,
         )
 
 
@@ -246,24 +249,3 @@ def _missing(video: Video, layout: Layout) -> str | None:
         except OSError as error:
             return str(bad_file(path, error.strerror or str(error)))
     return None
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Keys (epoch, index) of `n` videos, in an order that depends on (seed, epoch) alone, or in theirs."""
-
-    def __init__(self, n: int, seed: int = 0, shuffle: bool = True) -> None:
-        self.n = n
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next iteration."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n) if self.shuffle else range(self.n)
-        return ((self.epoch, int(index)) for index in order)

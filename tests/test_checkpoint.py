@@ -36,13 +36,6 @@ def test_a_failed_write_leaves_the_old_one(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_random_states_come_back() -> None:
-    states = checkpoint.random_states()
-    first = torch.rand(3)
-    checkpoint.restore_random_states(states)
-    torch.testing.assert_close(torch.rand(3), first, rtol=0, atol=0)
-
-
 def test_code_in_a_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"format": 1, "x": Payload()}, "evil.pt")

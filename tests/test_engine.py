@@ -47,7 +47,7 @@ def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tu
         state,
         batches,
         chosen,
-        compute=compute,
+        objective=compute,
         n_batches=len(batches),
         on_step=lambda _, values: steps.append(values),
     )
@@ -71,7 +71,7 @@ def test_one_batch_is_learnt_by_heart() -> None:
 def test_accumulated_batches_are_one_batch() -> None:
     whole, parts = new_state(), new_state()
     for state in (whole, parts):  # Adam divides by the gradient's size, which turns rounding into whole steps
-        state.optimizer = torch.optim.SGD(state.model.parameters(), lr=0.1)
+        state.optimizer = torch.optim.SGD(state.model.parameters(), lr=0.1, fused=True)
         state.schedule = build_schedule(state.optimizer, 100, 0)
     data = tiny.batch(8)
     pieces = [_part(data, 0, 3), _part(data, 3, 6), _part(data, 6, 8)]

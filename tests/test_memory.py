@@ -31,7 +31,7 @@ def compute(batch):
     with settings.autocast():
         return pretrain_losses(model, ema.module, batch, method, 0.5)
 
-train_one_epoch(state, [batch], settings, compute=compute, n_batches=1, on_step=lambda *_: None)
+train_one_epoch(state, [batch], settings, objective=compute, n_batches=1, on_step=lambda *_: None)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak // 1024 if sys.platform == "linux" else peak // 2**20)
 """

@@ -16,8 +16,9 @@ from datasets.audio import audio_file
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 from datasets.frames import frame_file, frame_folder
+from datasets.sampling import EpochBatches
 from datasets.subtitles import subtitle_file
-from datasets.video_emotion import EpochSampler, Layout, VideoBatch, VideoEmotionDataset, collate
+from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset, collate
 from tests.media import layout_in, tone, write_subtitles, write_video
 
 EK6 = BENCHMARKS["ek6"]
@@ -173,9 +174,9 @@ def test_worker_processes_change_nothing(layout: Layout, training: bool) -> None
     dataset = dataset_of(layout, training=training)
     batches = []
     for workers in (0, 2):
-        sampler = EpochSampler(len(dataset), seed=1)
+        sampler = EpochBatches(len(dataset), 3, seed=1, shuffle=True)
         sampler.set_epoch(5)
-        batches.append(list(DataLoader(dataset, 3, sampler=sampler, num_workers=workers, collate_fn=collate)))
+        batches.append(list(DataLoader(dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate)))
     assert [len(batch) for batch in batches[0]] == [3, 1]
     for one, two in zip(*batches, strict=True):
         assert_same(one, two)
@@ -309,17 +310,3 @@ def test_no_videos_and_only_bad_videos(layout: Layout) -> None:
     assert len(dataset_of(layout, [])) == 0
     gone = [Video("gone", "joy", "training")]
     assert len(dataset_of(layout, gone, skip_bad=True)) == 0
-
-
-def test_sampler_gives_every_index_once_in_an_order_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int, shuffle: bool = True) -> list[tuple[int, int]]:
-        sampler = EpochSampler(20, seed, shuffle)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert len(EpochSampler(20)) == 20
-    assert sorted(order(1, 4)) == [(4, index) for index in range(20)]
-    assert order(1, 4) == order(1, 4)
-    assert [index for _, index in order(1, 4)] != [index for _, index in order(1, 5)]
-    assert [index for _, index in order(1, 4)] != [index for _, index in order(2, 4)]
-    assert order(1, 4, shuffle=False) == [(4, index) for index in range(20)]

@@ -103,7 +103,7 @@ def measure_reading(flags: argparse.Namespace, batches: int) -> dict[str, Any]:
     _, loader = open_training_split(flags, batches * flags.batch_size)
     speeds = []
     for _ in range(2):
-        loader.sampler.set_epoch(0)
+        loader.batch_sampler.set_epoch(0)
         begun = time.perf_counter()
         n_videos = sum(map(len, loader))
         speeds.append(n_videos / (time.perf_counter() - begun))
@@ -140,16 +140,24 @@ class Trainee:
         self.state.begin_phase(self.phases[part].trained, self.rates, 2 * self.rates.warmup_steps)
 
     def train(
-        self, part: str, batches: Iterable[VideoBatch], n_batches: int, on_step: Callable[..., None] = lambda *_: None
+        self,
+        part: str,
+        batches: Iterable[VideoBatch],
+        n_batches: int,
+        on_batch: Callable[[], None] = lambda: None,
     ) -> dict[str, float]:
-        """The batches in steps of `accu_step`, in the middle of the phase; means of the losses and the throughput."""
+        """The batches in steps of `accu_step`, in the middle of the phase; means of the losses and the throughput.
 
-        def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        on_batch: called when the work on a batch begins.
+        """
+
+        def objective(batch: VideoBatch) -> dict[str, torch.Tensor]:
+            on_batch()
             with self.settings.autocast():
                 return self.phases[part].compute(batch, PROGRESS)
 
         return train_one_epoch(
-            self.state, batches, self.settings, compute=compute, n_batches=n_batches, on_step=on_step
+            self.state, batches, self.settings, objective=objective, n_batches=n_batches, on_step=lambda *_: None
         )[0]
 
 
@@ -179,9 +187,14 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
         trainee.train(part, step, len(step))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    watch = Stopwatch(device)
+    watch, number = Stopwatch(device), itertools.count()
+
+    def mark_steps() -> None:
+        if next(number) % len(step) == 0:
+            watch.mark()
+
+    trainee.train(part, step * n_steps, len(step) * n_steps, mark_steps)
     watch.mark()
-    trainee.train(part, step * n_steps, len(step) * n_steps, lambda *_: watch.mark())
     seconds, n_videos = statistics.median(watch.seconds()), sum(map(len, step))
     masked = {"mask_ratio": losses["mask_ratio"]} if "mask_ratio" in losses else {}
     return masked | {
@@ -220,7 +233,7 @@ def measure_training(flags: argparse.Namespace, n_steps: int) -> dict[str, Any]:
 
 def _epoch_after_epoch(loader: DataLoader) -> Iterator[VideoBatch]:
     for epoch in itertools.count():
-        loader.sampler.set_epoch(epoch)
+        loader.batch_sampler.set_epoch(epoch)
         for batch in loader:
             # the text encoder reads the words of a key once
             yield replace(batch, keys=[("place in the batch", str(i)) for i in range(len(batch))])

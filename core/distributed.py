@@ -1,0 +1,159 @@
+"""Several processes, one per device, as torchrun starts them: who this one is, what all of them found, who writes.
+
+Without torchrun there is one process, and nothing here communicates.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from datasets.video_emotion import VideoBatch
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """The processes that torchrun started know each other inside; they meet over NCCL, or Gloo between CPUs."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    yield
+    dist.destroy_process_group()  # not after an error, when the others may never come; torchrun ends them
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, and of the device that is its own."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def rank() -> int:
+    """Number of this process among all, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def n_processes() -> int:
+    """How many there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return rank() == 0
+
+
+def gathered(value: Value) -> list[Value]:
+    """The values of all processes, in their order; they travel pickled. All have to call it."""
+    if n_processes() == 1:
+        return [value]
+    values: list[Any] = [None] * n_processes()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    if n_processes() > 1:
+        dist.barrier()
+
+
+def videos_of_all(count: int, device: torch.device) -> int | Tensor:
+    """Videos of a step in all processes, at least 1; with several a tensor, for which the processor does not wait."""
+    if n_processes() == 1:
+        return max(count, 1)
+    total = torch.full((), float(count), device=device)
+    dist.all_reduce(total)
+    return total.clamp_min(1)
+
+
+def undivided(value: Tensor) -> Tensor:
+    """The whole of a tensor that a sharded model has only parts of; all processes have to ask."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def divided_like(value: Tensor, like: Tensor) -> Tensor:
+    """This process's part of a whole tensor, if `like` is divided."""
+    if not hasattr(like, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor  # takes seconds, is there where `like` was made
+
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
+
+
+@contextmanager
+def whole(model: nn.Module) -> Iterator[None]:
+    """All weights of a sharded teacher are gathered inside, for which all processes have to come; others are whole."""
+    parts = [module for module in model.modules() if hasattr(module, "unshard")]
+    for part in parts:
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+
+
+def stand_in(batch: VideoBatch) -> VideoBatch:
+    """One video of zeros for a batch of none, so that a process without a video takes part in the step of the others.
+
+    Its losses are finite and are to be weighted with 0.
+    """
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    zeros = {
+        name: value.new_zeros((1, *value.shape[1:])) for name, value in tensors.items() if isinstance(value, Tensor)
+    }
+    zeros["token_mask"] = ~zeros["token_mask"]
+    return replace(batch, **zeros, cue_words=[[[] for _ in range(batch.blocks.shape[1])]], courses=[()])
+
+
+class Objective(nn.Module):
+    """The losses of a batch as one forward pass of what is trained, which is how gradients of processes are joined."""
+
+    def __init__(self, trained: nn.Module, losses: Callable[[VideoBatch], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.trained = trained
+        self._losses = losses
+
+    def forward(self, batch: VideoBatch) -> dict[str, Tensor]:
+        """The losses, of which `loss` is minimised."""
+        return self._losses(batch)
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Gradients of the backward passes inside stay in this process. Matters for a sharded model alone."""
+        if not hasattr(self.trained, "set_requires_gradient_sync"):
+            yield
+            return
+        self.trained.set_requires_gradient_sync(False)
+        try:
+            yield
+        finally:
+            self.trained.set_requires_gradient_sync(True)
+
+
+def share_gradients(objective: Objective, partial: bool) -> Objective | DistributedDataParallel:
+    """The objective whose backward pass averages gradients over all processes; a sharded model does so by itself.
+
+    partial: some of what is trained gets no gradient.
+    """
+    if n_processes() == 1 or hasattr(objective.trained, "set_requires_gradient_sync"):
+        return objective
+    # of tensors (1, 1, D), whose strides of the first dimensions mean nothing
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    # buffers are constants
+    return DistributedDataParallel(
+        objective, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=partial
+    )

@@ -1,0 +1,197 @@
+"""Two processes of torchrun on CPUs do what one process does, evaluate every video once and leave one set of files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from timm.utils import ModelEmaV3
+from torch import Tensor
+
+import main
+from core import checkpoint, distributed
+from core.checkpoint import load_checkpoint
+from core.engine import StepSettings, TrainState, train_one_epoch
+from core.losses import classification_losses
+from core.optimizer import OptimizerSettings, build_optimizer
+from datasets.benchmarks import BENCHMARKS
+from datasets.video_emotion import VideoBatch
+from models.build import build_model
+from models.mbt import MBT
+from tests import tiny
+
+PROJECT = Path(__file__).parents[1]
+# 16 videos in steps of 14: in the last step of an epoch one process has two and the other one none
+FLAGS = {"batch_size": 7, "precision": "fp32", "warmup_epochs": 0, "n_epochs": 1, "pretrain_epochs": 1}
+POLARITY = torch.tensor(BENCHMARKS["ve8"].polarity)
+
+
+def torchrun(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """The program in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, str(PROJECT / "main.py"), *words], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `one`, of one process that accumulates two batches a step, and `two` and `sharded`, of two processes."""
+    folder = tmp_path_factory.mktemp("results")
+    common = FLAGS | {"root_path": tiny_dataset, "result_path": folder}
+    assert main.main(tiny.arguments(**common, expr_name="one", accu_step=2)) == 0
+    for name, flags in (("two", {}), ("sharded", {"fsdp": True})):
+        done = torchrun(tiny.arguments(**common, **flags, expr_name=name, accu_step=1))
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", ["two", "sharded"])
+def test_two_processes_give_the_weights_of_one(results: Path, name: str) -> None:
+    before = load_checkpoint(results / "one" / "pretrained.pt")["model"]
+    one, other = (load_checkpoint(results / run / "last.pt") for run in ("one", name))
+    assert (one["step"], one["epoch"]) == (other["step"], other["epoch"]) == (4, 2)
+    for part in ("model", "ema"):
+        assert one[part].keys() == other[part].keys()
+        for key, weight in one[part].items():
+            torch.testing.assert_close(other[part][key], weight, atol=1e-5, rtol=0, msg=f"{part} {key}")
+    assert (one["model"]["mbt.visual_head.weight"] - before["mbt.visual_head.weight"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["two", "sharded"])
+def test_two_processes_score_every_video_once_and_leave_one_set_of_files(results: Path, name: str) -> None:
+    one, other = (json.loads((results / run / "metrics.json").read_text()) for run in ("one", name))
+    assert other["n_videos"] == 8 == sum(map(sum, other["confusion_matrix"]))
+    assert {k: v for k, v in other.items() if k not in ("loss", "temporal")} == {
+        k: v for k, v in one.items() if k not in ("loss", "temporal")
+    }
+    assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert other["temporal"] == pytest.approx(one["temporal"], rel=1e-5)
+    assert len(list((results / name / "tensorboard").iterdir())) == 1
+    log = (results / name / "log.txt").read_text()
+    assert log.count("pre-training 1/2") == log.count("plots:") == 1
+
+
+def test_a_checkpoint_is_evaluated_by_two_processes(results: Path, tmp_path: Path) -> None:
+    path = results / "two" / "last.pt"
+    done = torchrun(["--eval", "--checkpoint", str(path), "--json", str(tmp_path / "m.json"), "--batch_size", "3"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("AccE") == 1
+    found, expected = (json.loads(p.read_text()) for p in (tmp_path / "m.json", path.with_name("metrics.json")))
+    assert (found["confusion_matrix"], found["n_videos"]) == (expected["confusion_matrix"], 8)
+
+
+def test_a_sharded_run_needs_torchrun(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main.main(tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, fsdp=True)) == 2
+    assert "torchrun --nproc_per_node N main.py" in capsys.readouterr().err
+
+
+def test_a_stand_in_for_no_video_has_finite_losses() -> None:
+    batch = distributed.stand_in(tiny.batch(0))
+    assert len(batch) == 1 and batch.frames.shape == tiny.batch(1).frames.shape
+    torch.manual_seed(0)
+    model = build_model(tiny.SIZES)
+    losses_of(model, batch)["loss"].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+def losses_of(model: MBT, batch: VideoBatch) -> dict[str, Tensor]:
+    return classification_losses(model(batch.frames, batch.fbank), batch.labels, POLARITY, 0.5)
+
+
+def in_two_processes(work: str, folder: Path) -> None:
+    """Calls a function of this file, which may assert, in two processes that know each other."""
+    torch.multiprocessing.start_processes(_join, args=(work, str(folder / "meeting")), nprocs=2, start_method="spawn")
+
+
+def _join(rank: int, work: str, meeting: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    globals()[work]()
+    dist.destroy_process_group()
+
+
+def test_gradients_travel_once_a_step(tmp_path: Path) -> None:
+    in_two_processes("accumulate", tmp_path)
+
+
+def accumulate() -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny.SIZES)
+    state = TrainState(model, ModelEmaV3(model, decay=0.9))
+    state.begin_phase(model, OptimizerSettings(1e-3, 0.0, 0), 10)
+    objective = distributed.share_gradients(
+        distributed.Objective(model, lambda batch: losses_of(model, batch)), partial=False
+    )
+    journeys: list[int] = []
+
+    def hook(_, bucket):  # PyTorch refuses annotations that are text, as all of this file are
+        journeys.append(state.step)
+        sent = dist.all_reduce(bucket.buffer().div_(2), async_op=True)
+        return sent.get_future().then(lambda future: future.value()[0])
+
+    objective.register_comm_hook(None, hook)
+    settings = StepSettings(torch.device("cpu"), torch.float32, POLARITY, accu_step=3)
+    batches = [tiny.batch(2, seed=10 * distributed.rank() + number) for number in range(6)]
+    seen: list[int] = []
+    means, _ = train_one_epoch(
+        state, batches, settings, objective=objective, n_batches=6, on_step=lambda step, _: seen.append(step)
+    )
+    assert journeys == [0, 1] and seen == [1, 2]
+    assert distributed.gathered(means["loss"])[0] == means["loss"]
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert all(torch.equal(other, weights) for other in distributed.gathered(weights))
+
+
+def test_the_state_of_a_sharded_model_is_whole_in_a_checkpoint(tmp_path: Path) -> None:
+    in_two_processes("shard_and_restore", tmp_path)
+
+
+def shard_and_restore() -> None:
+    from core import sharding
+
+    torch.manual_seed(0)
+    whole, data = build_model(tiny.SIZES), tiny.batch(4)
+    fresh, divided = deepcopy(whole), deepcopy(whole)
+    sharding.shard(divided, teacher=False)
+    rates = OptimizerSettings(1e-3, 0.01, 0)
+    optimizers = {model: build_optimizer(model, rates) for model in (whole, divided)}
+
+    def step(model: MBT) -> None:
+        losses_of(model, data)["loss"].backward()
+        optimizers[model].step()
+        optimizers[model].zero_grad()
+
+    def assert_same(one: MBT, other: MBT) -> None:
+        weights = checkpoint.trained_weights(other)
+        for name, value in checkpoint.trained_weights(one).items():
+            torch.testing.assert_close(weights[name], value, atol=1e-6, rtol=0, msg=name)
+
+    for model in (whole, divided):
+        step(model)
+        step(model)
+    assert_same(whole, divided)
+    states = [checkpoint.optimizer_state(optimizers[model])["state"] for model in (whole, divided)]
+    for number, kept in states[0].items():
+        for name, value in kept.items():
+            torch.testing.assert_close(states[1][number][name], value, atol=1e-6, rtol=1e-4)
+
+    # what one process saved goes on in two
+    sharding.shard(fresh, teacher=False)
+    optimizers[fresh] = build_optimizer(fresh, rates)
+    checkpoint.load_weights(fresh, checkpoint.trained_weights(whole), Path("last.pt"))
+    checkpoint.load_optimizer(optimizers[fresh], deepcopy(checkpoint.optimizer_state(optimizers[whole])))
+    step(whole)
+    step(fresh)
+    assert_same(whole, fresh)
+    with distributed.whole(fresh):
+        assert not hasattr(fresh.visual.blocks[0].attn.qkv.weight, "full_tensor")
+    assert hasattr(fresh.visual.blocks[0].attn.qkv.weight, "full_tensor")
