@@ -74,7 +74,7 @@ def test_epochs_are_shared_out() -> None:
         Row("MART, 4 videos a class", ("4", "MART"), "--pretrain_epochs 12 --n_epochs 20 --train_per_class 4"),
         Row("baseline, 8 videos a class", ("8", "baseline"), f"{off} --n_epochs 16 --train_per_class 8"),
     )
-    assert known["labels"].rows[-1].flags == "--pretrain_epochs 3 --n_epochs 5 --train_per_class 16"
+    assert known["labels"].rows[-1].flags == "--pretrain_epochs 3 --n_epochs 5 --train_per_class 0"
 
 
 def test_only_what_decides_the_result_tells_runs_apart() -> None:
