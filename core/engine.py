@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 
 class NonFiniteLossError(RuntimeError):

@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from core import checkpoint, experiment, report
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 log = logging.getLogger(__name__)
 

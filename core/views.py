@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.pretraining import PretrainSettings, choose_masks, passing, teach
 from core.verification import STAGES
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.mart import MART
 
 

@@ -28,16 +28,24 @@ def frame_file(folder: Path | str, index: int) -> Path:
     return Path(folder) / frame_name(index)
 
 
+def read_file(path: Path) -> bytes:
+    """The content of a file. Raises DataError if it is missing or may not be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise bad_file(path, error.strerror or str(error)) from error
+
+
 def read_n_frames(folder: Path | str) -> int:
     """The number of frames that the file `n_frames` states, at least 1. Raises DataError."""
     path = Path(folder) / "n_frames"
-    return parse_n_frames(_content(path), path)
+    return parse_n_frames(read_file(path), path)
 
 
 def read_fps(folder: Path | str) -> float | None:
     """Frames per second, or None where there is no file `fps`. Raises DataError."""
     path = Path(folder) / "fps"
-    return parse_fps(_content(path), path) if path.exists() else None
+    return parse_fps(read_file(path), path) if path.exists() else None
 
 
 def parse_n_frames(content: bytes, path: Path) -> int:
@@ -74,16 +82,9 @@ class FrameFolder:
         """Path and content of the frames `indices`, counted from 0. Raises DataError for one that is missing."""
         for index in indices:
             path = frame_file(self.path, int(index))
-            yield path, _content(path)
+            yield path, read_file(path)
 
 
 def open_folder(folder: Path) -> FrameFolder:
     """Raises DataError for a folder without `n_frames`."""
     return FrameFolder(folder, read_n_frames(folder), read_fps(folder))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise bad_file(path, error.strerror or str(error)) from error

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -128,24 +129,21 @@ def read_member(handle: int, path: Path, name: str, member: Member) -> bytes:
     return content
 
 
-def read_texts(path: Path, members: dict[str, Member]) -> dict[str, bytes]:
-    """Contents of `n_frames` and, where it is there, `fps`. Raises DataError."""
-    texts = {}
+def read_text(path: Path, members: dict[str, Member], name: str) -> bytes:
+    """Content of the pack's `n_frames` or `fps`. Raises DataError if there is none, or it is too long for a number."""
+    if name not in members:
+        raise bad_file(path / name, "No such file")
+    if members[name].size > _MAX_TEXT:
+        raise bad_file(path / name, "holds no number")
     with _opened(path) as file:
-        for name in {"n_frames", "fps"} & members.keys():
-            if members[name].size > _MAX_TEXT:
-                raise bad_file(path / name, "holds no number")
-            texts[name] = read_member(file.fileno(), path, name, members[name])
-    if "n_frames" not in texts:
-        raise bad_file(path / "n_frames", "No such file")
-    return texts
+        return read_member(file.fileno(), path, name, members[name])
 
 
 def _read_pack(path: Path) -> FramePack:
     members = list_members(path)
-    texts = read_texts(path, members)
-    n_frames = parse_n_frames(texts["n_frames"], path / "n_frames")
-    there = len(members) - len(texts)
+    n_frames = parse_n_frames(read_text(path, members, "n_frames"), path / "n_frames")
+    fps = parse_fps(read_text(path, members, "fps"), path / "fps") if "fps" in members else None
+    there = len(members.keys() - {"n_frames", "fps"})
     if n_frames != there:
         raise bad_file(path, f"holds {there} frames, its n_frames says {n_frames}")
     names = [frame_name(index) for index in range(n_frames)]
@@ -154,13 +152,13 @@ def _read_pack(path: Path) -> FramePack:
     return FramePack(
         path,
         n_frames,
-        parse_fps(texts["fps"], path / "fps") if "fps" in texts else None,
+        fps,
         np.array([members[name].start for name in names], dtype=np.int64),
         np.array([members[name].size for name in names], dtype=np.uint32),
     )
 
 
-def _opened(path: Path):
+def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:

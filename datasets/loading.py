@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
-from datasets.video_emotion import EpochSampler, VideoBatch, VideoEmotionDataset, collate
+from datasets.video_batch import VideoBatch, collate
+from datasets.video_emotion import EpochSampler, VideoEmotionDataset
 
 
 def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from datasets.annotations import Annotation, Video, write_annotation
-from datasets.frames import frame_file
+from datasets.frame_folders import frame_file
 from datasets.video_emotion import Layout
 from tests import media
 from tools._inspection import inspect_video

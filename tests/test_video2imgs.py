@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.frames import read_clip, read_fps, read_n_frames
+from datasets.frame_folders import read_fps, read_n_frames
+from tests.media import read_clip
 from tests.videos import grey, write_video
 from tools._batch import Source, convert_all
 from tools._workers import Failure, parallel

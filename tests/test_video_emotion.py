@@ -15,9 +15,10 @@ from datasets.annotations import AnnotatedSegment, Video
 from datasets.audio import audio_file
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
-from datasets.frames import frame_file, frame_folder
+from datasets.frame_folders import frame_file, frame_folder
 from datasets.subtitles import subtitle_file
-from datasets.video_emotion import EpochSampler, Layout, VideoBatch, VideoEmotionDataset, collate
+from datasets.video_batch import VideoBatch, collate
+from datasets.video_emotion import EpochSampler, Layout, VideoEmotionDataset
 from tests.media import layout_in, tone, write_subtitles, write_video
 
 EK6 = BENCHMARKS["ek6"]
