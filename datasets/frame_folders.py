@@ -78,11 +78,11 @@ class FrameFolder:
     n_frames: int
     fps: float | None
 
-    def contents(self, indices: Sequence[int]) -> Iterator[tuple[Path, bytes]]:
+    def contents(self, indices: Sequence[int]) -> Iterator[tuple[str, bytes]]:
         """Path and content of the frames `indices`, counted from 0. Raises DataError for one that is missing."""
         for index in indices:
             path = frame_file(self.path, int(index))
-            yield path, read_file(path)
+            yield str(path), read_file(path)
 
 
 def open_folder(folder: Path) -> FrameFolder:

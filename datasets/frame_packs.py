@@ -47,7 +47,7 @@ class FramePack:
     starts: np.ndarray  # int64 (n_frames,) of the members, in order of the frames
     sizes: np.ndarray  # uint32 (n_frames,)
 
-    def contents(self, indices: Sequence[int]) -> Iterator[tuple[Path, bytes]]:
+    def contents(self, indices: Sequence[int]) -> Iterator[tuple[str, bytes]]:
         """<pack>/<name> and content of the frames `indices`, counted from 0.
 
         Raises DataError for a pack that has been changed or cut off.
@@ -55,7 +55,7 @@ class FramePack:
         with _opened(self.path) as file:
             for index in map(int, indices):
                 name, member = frame_name(index), Member(int(self.starts[index]), int(self.sizes[index]))
-                yield self.path / name, read_member(file.fileno(), self.path, name, member)
+                yield f"{self.path}/{name}", read_member(file.fileno(), self.path, name, member)
 
 
 def pack_file(video_path: Path | str, label: str, id: str) -> Path:

@@ -25,7 +25,7 @@ class Frames(Protocol):
     n_frames: int
     fps: float | None
 
-    def contents(self, indices: Sequence[int]) -> Iterator[tuple[Path, bytes]]:
+    def contents(self, indices: Sequence[int]) -> Iterator[tuple[str, bytes]]:
         """Path, for errors, and JPEG of the frames `indices`, counted from 0. Raises DataError."""
 
 

@@ -24,7 +24,7 @@ _END_MARKERS = {0xD9, 0xDA}  # of the file and of the header
 _EXIF_MARKER = 0xE1
 
 
-def picture_size(data: bytes, path: Path) -> tuple[int, int]:
+def picture_size(data: bytes, path: Path | str) -> tuple[int, int]:
     """Height and width of the decoded picture in pixels. Raises DataError for what `path` holds instead of a JPEG."""
     # OpenCV fills what a cut-off file lacks with grey and says nothing; a whole JPEG ends with this marker.
     if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
@@ -40,7 +40,7 @@ def picture_size(data: bytes, path: Path) -> tuple[int, int]:
     return height, width
 
 
-def decode_picture(data: bytes, path: Path, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
+def decode_picture(data: bytes, path: Path | str, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
     """uint8 (ceil(H / reduction), ceil(W / reduction), 3) BGR; size is (H, W) of `picture_size`. Raises DataError.
 
     A pixel is the mean of reduction x reduction of the whole picture, as far as the transform's low frequencies know.
@@ -74,7 +74,7 @@ def _stated_size(data: bytes) -> tuple[int, int] | None:
             place += 2 + struct.unpack_from(">H", data, place + 2)[0]
 
 
-def _decode(data: bytes, path: Path, reduction: int) -> np.ndarray:
+def _decode(data: bytes, path: Path | str, reduction: int) -> np.ndarray:
     try:
         picture = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), REDUCTIONS[reduction])
     except cv2.error as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ class FrameDraw:
     size: int
     augment: Callable[[np.ndarray], np.ndarray]
 
-    @property
+    @cached_property
     def reduction(self) -> int:
         """The largest f of 1, 2, 4 and 8 so that of a frame decoded at 1/f the crop still has `size` pixels a side."""
         return max(factor for factor in REDUCTIONS if factor == 1 or self.side >= factor * self.size)

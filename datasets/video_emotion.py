@@ -127,7 +127,9 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         indices = clip_frames(frames.n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
         distinct, place = np.unique(indices, return_inverse=True)
         pictures = read_frames(frames, distinct, self.transform, rng)  # (3, distinct, H, W)
-        clips = torch.from_numpy(pictures[:, place.reshape(indices.shape)]).transpose(0, 1)  # (S, 3, T, H, W)
+        if len(distinct) < indices.size:
+            pictures = pictures[:, place.ravel()]
+        clips = torch.from_numpy(pictures).unflatten(1, indices.shape).transpose(0, 1)  # (S, 3, T, H, W)
 
         centres = clip_centres(indices, fps)
         fbank = torch.stack([cut_second(sound.spectrogram, centre, self.audio_frames) for centre in centres])

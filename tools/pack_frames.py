@@ -21,7 +21,7 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
-from datasets.frame_folders import open_folder
+from datasets.frame_folders import frame_name, open_folder
 from datasets.frame_packs import open_pack, pack_file
 from datasets.jpeg import decode_picture, picture_size
 from tools._batch import Source, command, convert_all, positive
@@ -46,7 +46,7 @@ def pack(folder: Path, target: Path, *, side: int | None) -> str:
         _add(archive, "n_frames", f"{frames.n_frames}\n".encode())
         if frames.fps is not None:
             _add(archive, "fps", f"{frames.fps!r}\n".encode())
-        for path, data in frames.contents(range(frames.n_frames)):
+        for index, (path, data) in enumerate(frames.contents(range(frames.n_frames))):
             size = picture_size(data, path)
             first = first or size
             if size != first:
@@ -55,7 +55,7 @@ def pack(folder: Path, target: Path, *, side: int | None) -> str:
                 data = _smaller(data, path, size, side)
             else:
                 decode_picture(data, path, size, 8)
-            _add(archive, path.name, data)
+            _add(archive, frame_name(index), data)
     open_pack(target)  # as training does
     return ""
 
@@ -124,7 +124,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name), content)  # of a constant date: the same frames, the same file
 
 
-def _smaller(data: bytes, path: Path, size: tuple[int, int], side: int) -> bytes:
+def _smaller(data: bytes, path: str, size: tuple[int, int], side: int) -> bytes:
     height, width = (max(1, round(pixels * side / min(size))) for pixels in size)
     picture = cv2.resize(decode_picture(data, path, size), (width, height), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
