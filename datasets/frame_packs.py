@@ -95,11 +95,11 @@ def list_members(path: Path) -> dict[str, Member]:
     for info in infos:
         name = info.orig_filename
         if not _MEMBER.fullmatch(name):
-            raise bad_file(path, f"holds {name[:80]!r}, not only frames, n_frames and fps; make it with pack_frames.py")
+            raise bad_file(path, f"holds {name[:80]!r}, not only frames, n_frames and fps; run tools/pack_frames.py")
         if name in members:
             raise bad_file(path, f"holds {name} twice")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.compress_size != info.file_size:
-            raise bad_file(path, f"holds {name} compressed or encrypted; make it with tools/pack_frames.py")
+            raise bad_file(path, f"holds {name} compressed or encrypted; run tools/pack_frames.py")
         members[name] = Member(info.header_offset, info.file_size)
     begin = 0
     for name, member in sorted(members.items(), key=lambda item: item[1].start):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from datasets import frame_packs
 from datasets.annotations import AnnotatedSegment, Video
 from datasets.audio import audio_file
 from datasets.benchmarks import BENCHMARKS
@@ -265,6 +266,22 @@ def test_packs_give_the_batches_of_their_folders(layout: Layout, training: bool,
         shutil.rmtree(folder)
     for one, two in zip(expected, batches(), strict=True):
         assert_same(one, two)
+
+
+def test_a_later_sample_reads_nothing_but_its_frames(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pack_main([str(layout.video_path), str(layout.video_path), "--jobs", "1"]) == 0
+    monkeypatch.setattr("datasets.spectrograms.SETTLED", 0)
+    dataset = dataset_of(layout, training=True, sound_cache=tmp_path / "sound")
+    expected = dataset[1, 0]
+    for name in ("audio.read_content", "words.read_subtitles", "words.find_cues", "frame_packs.list_members"):
+        monkeypatch.setattr(f"datasets.{name}", None)
+    read = []
+    original = frame_packs.read_member
+    monkeypatch.setattr(frame_packs, "read_member", lambda *args: read.append(args[2]) or original(*args))
+    assert_same(dataset[1, 0], expected)
+    assert len(read) == len(set(read)) == 3 * 4, "12 different frames, each read once"
 
 
 def test_packs_that_cannot_be_read(layout: Layout) -> None:

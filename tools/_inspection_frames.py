@@ -54,7 +54,7 @@ def inspect_frames(video: Video, video_path: Path, samples: int | None) -> tuple
 
 
 def _files_of_folder(folder: Path) -> _Files:
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     return _Files(folder, sizes, lambda name: read_file(folder / name), FRAMES_AGAIN)
 
 

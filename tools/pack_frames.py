@@ -66,7 +66,7 @@ def is_done(target: Path, side: int | None) -> bool:
         return False
     try:
         with zipfile.ZipFile(target) as archive:
-            stated = archive.comment.decode("ascii", errors="replace")
+            stated = archive.comment.decode("ascii", errors="replace") or "frames packed by another tool"
     except (zipfile.BadZipFile, ValueError, OSError):
         stated = "something else"
     if stated != _stated(side):
