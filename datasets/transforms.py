@@ -25,9 +25,9 @@ BRIGHTNESS = (0.6, 1.4)
 class FrameDraw:
     """What FrameTransform does to every frame of a video: one crop, resized to `size` pixels, and one augmentation."""
 
-    top: int  # of the crop and
+    top: int  # of the crop, as the two below in pixels of the whole frame
     left: int
-    side: int  # in pixels of the whole frame
+    side: int
     size: int
     augment: Callable[[np.ndarray], np.ndarray]
 
