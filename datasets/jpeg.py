@@ -30,14 +30,13 @@ def picture_size(data: bytes, path: Path | str) -> tuple[int, int]:
     if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise bad_file(path, "is cut off or no JPEG")
     try:
-        size = _stated_size(data)
+        height, width, has_exif = _read_header(data)
     except (IndexError, struct.error, ValueError):
         raise bad_file(path, "cannot be decoded") from None
-    # EXIF data may turn the picture.
-    height, width = size if size is not None else _decode(data, path, 1).shape[:2]
     if not 0 < height * width <= MAX_PIXELS:
         raise bad_file(path, f"is {width}x{height} pixels, which is no video frame")
-    return height, width
+    # EXIF data may turn the picture.
+    return _decode(data, path, 1).shape[:2] if has_exif else (height, width)
 
 
 def decode_picture(data: bytes, path: Path | str, size: tuple[int, int], reduction: int = 1) -> np.ndarray:
@@ -51,9 +50,9 @@ def decode_picture(data: bytes, path: Path | str, size: tuple[int, int], reducti
     return picture
 
 
-def _stated_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width in the frame header, None for a file with EXIF data before it."""
-    place = 2
+def _read_header(data: bytes) -> tuple[int, int, bool]:
+    """Height and width as they are stored, and whether there is EXIF data before them."""
+    place, has_exif = 2, False
     if data[:place] != b"\xff\xd8":
         raise ValueError
     while True:
@@ -65,12 +64,11 @@ def _stated_size(data: bytes) -> tuple[int, int] | None:
         elif marker in _LONE_MARKERS:
             place += 2
         elif marker in _SIZE_MARKERS:
-            return struct.unpack_from(">HH", data, place + 5)
+            return *struct.unpack_from(">HH", data, place + 5), has_exif
         elif marker in _END_MARKERS:
             raise ValueError
-        elif marker == _EXIF_MARKER and data[place + 4 : place + 8] == b"Exif":
-            return None
         else:
+            has_exif |= marker == _EXIF_MARKER and data[place + 4 : place + 8] == b"Exif"
             place += 2 + struct.unpack_from(">H", data, place + 2)[0]
 
 

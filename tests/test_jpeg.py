@@ -86,6 +86,9 @@ def stating(height: int, width: int) -> bytes:
     return WHOLE[: place + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + WHOLE[place + 9 :]
 
 
+EXIF = b"\xff\xe1\x00\x08Exif\x00\x00"
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
@@ -97,6 +100,8 @@ def stating(height: int, width: int) -> bytes:
         (b"\xff\xd8\xff\xe0\xff\xff\xff\xd9", "cannot be decoded"),
         (b"\xff\xd8" + b"\xff" * 9 + b"\xff\xd9", "cannot be decoded"),
         (stating(0, 101), "is 101x0 pixels"),
+        (stating(8193, 8192), "is 8192x8193 pixels, which is no video frame"),
+        (EXIF.join((stating(65_500, 65_500)[:2], stating(65_500, 65_500)[2:])), "is 65500x65500 pixels"),
         (stating(65_500, 65_500), "is 65500x65500 pixels, which is no video frame"),
     ],
 )
