@@ -15,6 +15,6 @@ def test_every_loader_reads_the_video_and_has_its_row(capsys: pytest.CaptureFixt
     assert names == ["plain, as released", "folder", "pack", "pack --side 128"]
     figures = [[float(cell) for cell in row.split("|")[2:-1]] for row in rows[2:]]
     assert figures[0][3] == pytest.approx(1.0)
-    for _, median, fastest, ratio in figures:
-        assert 0 < fastest <= median
+    for _, median, processor, ratio in figures:
+        assert 0 < processor < 1.5 * median
         assert ratio == pytest.approx(figures[0][1] / median, abs=0.06 + 0.1 / median * ratio)
