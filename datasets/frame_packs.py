@@ -70,13 +70,15 @@ def open_pack(path: Path) -> FramePack:
     except OSError as error:
         raise bad_file(path, error.strerror or str(error)) from error
     stamp = status.st_ino, status.st_size, status.st_mtime_ns
-    known = _kept.get(path)
-    if known is None or known[0] != stamp:
-        _kept[path] = stamp, _read_pack(path)
-        while len(_kept) > 1 and sum(12 * pack.n_frames for _, pack in _kept.values()) > KEPT_INDEXES:
-            _kept.popitem(last=False)
-    _kept.move_to_end(path)
-    return _kept[path][1]
+    known = _kept.pop(path, None)
+    if known is not None and known[0] == stamp:
+        _kept[path] = known
+        return known[1]
+    pack = _read_pack(path)
+    _kept[path] = stamp, pack
+    while len(_kept) > 1 and sum(12 * kept.n_frames for _, kept in _kept.values()) > KEPT_INDEXES:
+        _kept.popitem(last=False)
+    return pack
 
 
 _kept: OrderedDict[Path, tuple[tuple[int, ...], FramePack]] = OrderedDict()  # the least recently used first

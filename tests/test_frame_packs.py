@@ -244,6 +244,9 @@ def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         frames = open_pack(path)
     assert list(frame_packs._kept) == [paths[2], paths[0], paths[3]]
     assert frames.starts.nbytes + frames.sizes.nbytes == 5 * 12
+    longer = {name: FILES[name] for name in FILES if name != "n_frames"} | {"n_frames": b"6", "000006.jpg": b"x"}
+    assert open_pack(write_pack(paths[2], longer)).n_frames == 6, "the oldest, which no longer fits beside all others"
+    assert list(frame_packs._kept) == [paths[3], paths[2]]
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
