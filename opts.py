@@ -111,7 +111,9 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         "their polarity stand in the annotation file",
     )
     group.add_argument("--root_path", type=Path, help="folder of the dataset")
-    group.add_argument("--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg")
+    group.add_argument(
+        "--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg or <label>/<id>.zip"
+    )
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")

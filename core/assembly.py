@@ -17,7 +17,7 @@ from core import device, distributed, experiment
 from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model
 from models.mart import MART
 from models.mbt import MBT

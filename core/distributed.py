@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 Value = TypeVar("Value")
 

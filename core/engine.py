@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from core import distributed
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 
 class NonFiniteLossError(RuntimeError):

@@ -19,7 +19,7 @@ from core.localisation import Interval, detect, mean_average_precision
 from core.losses import classification_losses
 from core.metrics import recognition_metrics
 from core.temporal_metrics import temporal_metrics
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 ARRAYS = ("labels", "scores", "temporal", "truth", "blocks")
 

@@ -18,7 +18,7 @@ from core.losses import (
     temporal_distribution_kl,
 )
 from core.verification import STAGES, temporal_emotion_distribution, temporal_scores, verify_cues
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.mart import MART, Pair
 from models.masking import emotion_oriented_mask, frame_mask, masked_count, random_mask, tube_mask
 from models.mbt import MBT, SegmentTokens

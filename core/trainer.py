@@ -20,7 +20,7 @@ from core import checkpoint, distributed, experiment, report
 from core.board import Board
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.optimizer import OptimizerSettings
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 log = logging.getLogger(__name__)
 

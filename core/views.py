@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.evaluation import temporal_emotion_distribution_of
 from core.pretraining import PretrainSettings, choose_masks, passing, teach
 from core.verification import STAGES
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.mart import MART
 
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
 from datasets.sampling import EpochBatches
-from datasets.video_emotion import VideoBatch, VideoEmotionDataset, collate
+from datasets.video_batch import VideoBatch, collate
+from datasets.video_emotion import VideoEmotionDataset
 
 Item = TypeVar("Item")
 

@@ -7,15 +7,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from torch import Tensor
 
+from datasets.jpeg import REDUCTIONS
+
 CROP_SCALES = tuple(2 ** (-step / 4) for step in range(5))  # 1, 0.841, 0.707, 0.595, 0.5
 AUGMENTATION_PROBABILITY = 0.3
 MAX_ROTATION = 20.0  # degrees
 BRIGHTNESS = (0.6, 1.4)
+
+
+@dataclass(frozen=True)
+class FrameDraw:
+    """What FrameTransform does to every frame of a video: one crop, resized to `size` pixels, and one augmentation."""
+
+    top: int  # of the crop, as the two below in pixels of the whole frame
+    left: int
+    side: int
+    size: int
+    augment: Callable[[np.ndarray], np.ndarray]
+
+    @cached_property
+    def reduction(self) -> int:
+        """The largest f of 1, 2, 4 and 8 so that of a frame decoded at 1/f the crop still has `size` pixels a side."""
+        return max(factor for factor in REDUCTIONS if factor == 1 or self.side >= factor * self.size)
+
+    def apply(self, frame: np.ndarray) -> np.ndarray:
+        """A frame uint8 (ceil(H / reduction), ceil(W / reduction), 3) -> uint8 (size, size, 3)."""
+        exact = [pixels / self.reduction for pixels in (self.top, self.left, self.side)]
+        whole = [round(pixels) for pixels in exact]
+        shape = self.size, self.size
+        # Linear interpolation takes two pixels of a line for one, so that shrinking further needs the area average.
+        shrinks = exact[2] > 2 * self.size
+        if shrinks or whole == exact:
+            top, left, side = whole
+            crop = frame[top : top + side, left : left + side]
+            return self.augment(cv2.resize(crop, shape, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+        # A crop that begins or ends within a pixel of the smaller frame; a pixel's centre is at its number.
+        top, left, side = exact
+        step = side / self.size
+        places = np.array([[step, 0, left + (step - 1) / 2], [0, step, top + (step - 1) / 2]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return self.augment(cv2.warpAffine(frame, places, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 @dataclass(frozen=True)
@@ -31,17 +68,10 @@ class FrameTransform:
         if not 0 <= self.min_scale <= 1:
             raise ValueError(f"min_scale is {self.min_scale}, not a share of the short side")
 
-    def __call__(self, frames: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Frames uint8 (T, H, W, 3) -> uint8 (3, T, size, size), all with the same draw; centre crop without `rng`."""
-        top, left, side = self._crop(*frames.shape[1:3], rng)
-        augment = self._augmentation(rng)
-        # The area average when shrinking, because linear interpolation would skip pixels.
-        interpolation = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
-        out = np.empty((3, len(frames), self.size, self.size), dtype=np.uint8)
-        for index, frame in enumerate(frames[:, top : top + side, left : left + side]):
-            resized = cv2.resize(frame, (self.size, self.size), interpolation=interpolation)
-            out[:, index] = augment(resized).transpose(2, 0, 1)
-        return out
+    def draw(self, height: int, width: int, rng: np.random.Generator | None = None) -> FrameDraw:
+        """One draw for frames of this size in pixels; the centre crop without `rng`."""
+        crop = self._crop(height, width, rng)
+        return FrameDraw(*crop, self.size, self._augmentation(rng))
 
     def _crop(self, height: int, width: int, rng: np.random.Generator | None) -> tuple[int, int, int]:
         """Top, left and side of the crop, in pixels."""

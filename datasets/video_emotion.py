@@ -1,4 +1,4 @@
-"""Videos on disk -> VideoBatch, the only type that the rest of the project sees.
+"""Videos on disk -> VideoBatch (video_batch.py).
 
 S equal blocks cover a video. Each gives one clip of T frames, the second of sound centred on that clip, and the words
 of all subtitles that overlap the block. Training draws the clip's place in its block and augments; evaluation takes the
@@ -7,78 +7,30 @@ middle and is deterministic.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.annotations import AnnotatedSegment, Video
+from datasets.annotations import Video
 from datasets.audio import MEL_BINS, audio_file, cut_second
 from datasets.benchmarks import Benchmark
-from datasets.cues import find_cues
 from datasets.errors import DataError, bad_file
-from datasets.frames import frame_file, frame_folder, read_clip, read_fps, read_n_frames
+from datasets.frame_folders import frame_file, frame_folder
+from datasets.frame_packs import pack_file
+from datasets.frames import open_frames, read_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
 from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.spectrograms import DEFAULT_LIMIT, SpectrogramCache
-from datasets.subtitles import read_subtitles, subtitle_file, text_between
-from datasets.tokens import encode_texts
 from datasets.transforms import FrameTransform, mask_spectrogram
+from datasets.video_batch import VideoBatch, collate
+from datasets.words import WordReader
 
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class VideoBatch:
-    """B videos of S segments: T frames, F frames of spectrogram, L word pieces per segment; C emotions."""
-
-    frames: Tensor  # uint8 (B, S, 3, T, H, W) RGB
-    fbank: Tensor  # float32 (B, S, F, 128) log-mel, not normalised
-    token_ids: Tensor  # int64 (B, S, L) word pieces of the block's subtitles: [CLS] ... [SEP] [PAD] ...
-    token_mask: Tensor  # bool (B, S, L), True = not padding
-    cue_sentiment: Tensor  # int8 (B, S, K) of the affective words, -1 or +1; 0 for padding
-    cue_emotion: Tensor  # float32 (B, S, K, C)
-    cue_degree: Tensor  # float32 (B, S, K)
-    cue_valid: Tensor  # bool (B, S, K), True = not padding
-    cue_pieces: Tensor  # bool (B, S, K, L), the word pieces of a cue
-    labels: Tensor  # int64 (B,)
-    blocks: Tensor  # float32 (B, S, 2) start and end in seconds
-    truth: Tensor  # float32 (B, S, C) annotated distribution, sums to 1; zeros without annotated segments
-    keys: list[tuple[str, str]]  # (label, id)
-    cue_words: list[list[list[str]]]  # of each video and segment, as they stand in the subtitles
-    courses: list[tuple[AnnotatedSegment, ...]]
-    skipped: list[str]  # one line per video that could not be read
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> VideoBatch:
-        """The batch with its tensors on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> VideoBatch:
-        """The batch with its tensors in page-locked memory."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> VideoBatch:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
-
-
-def collate(samples: Sequence[VideoBatch]) -> VideoBatch:
-    """One batch of several; those of no video add only their line to `skipped`."""
-
-    def joined(name: str) -> Tensor | list:
-        values = [getattr(sample, name) for sample in samples]
-        return torch.cat(values) if isinstance(values[0], Tensor) else [item for value in values for item in value]
-
-    return VideoBatch(**{field.name: joined(field.name) for field in fields(VideoBatch)})
+__all__ = ["Layout", "VideoBatch", "VideoEmotionDataset", "collate"]
 
 
 @dataclass(frozen=True)
@@ -141,17 +93,14 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
         self.sounds = SpectrogramCache(sound_cache, sound_cache_limit)
-        self.lexicon = AffectiveLexicon(benchmark, lexicon)
-        encode_texts([""], max_tokens)  # loads the vocabulary once, before the workers are forked
         faults = {video: fault for video in videos if (fault := _missing(video, layout)) is not None}
         self.left_out = list(faults.values())
         if faults and not skip_bad:
             raise DataError(f"{len(faults)} of {len(videos)} videos cannot be read; the first: {self.left_out[0]}")
         self.videos = [video for video in videos if video not in faults]
-        self._wordless = {v for v in self.videos if not subtitle_file(layout.srt_path, v.label, v.id).is_file()}
-        if self._wordless:
-            count = len(self._wordless), len(self.videos), layout.srt_path
-            log.warning("%d of %d videos have no subtitle file in %s and are read as without words", *count)
+        self.words = WordReader(
+            self.videos, layout.srt_path, AffectiveLexicon(benchmark, lexicon), max_tokens, max_cues
+        )
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -173,46 +122,41 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             return self._nothing([str(error)])
 
     def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
-        folder = frame_folder(self.layout.video_path, video.label, video.id)
-        n_frames = read_n_frames(folder)
+        frames = open_frames(self.layout.video_path, video.label, video.id)
         sound = self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
         # Frames of unknown rate are taken to span the sound.
-        fps = read_fps(folder) or n_frames / sound.seconds
+        fps = frames.fps or frames.n_frames / sound.seconds
 
-        indices = clip_frames(n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
+        indices = clip_frames(frames.n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
         distinct, place = np.unique(indices, return_inverse=True)
-        frames = self.transform(read_clip(folder, distinct), rng)  # (3, distinct, H, W)
-        clips = torch.from_numpy(frames[:, place.reshape(indices.shape)]).transpose(0, 1)  # (S, 3, T, H, W)
+        pictures = read_frames(frames, distinct, self.transform, rng)  # (3, distinct, H, W)
+        if len(distinct) < indices.size:
+            pictures = pictures[:, place.ravel()]
+        clips = torch.from_numpy(pictures).unflatten(1, indices.shape).transpose(0, 1)  # (S, 3, T, H, W)
 
         centres = clip_centres(indices, fps)
         fbank = torch.stack([cut_second(sound.spectrogram, centre, self.audio_frames) for centre in centres])
         if rng is not None:
             fbank = mask_spectrogram(fbank, rng, *self.masks)
 
-        bounds = blocks(n_frames / fps, self.n_segments)
-        subtitles = []
-        if video not in self._wordless:
-            subtitles = read_subtitles(subtitle_file(self.layout.srt_path, video.label, video.id))
-        texts = [text_between(subtitles, start, end) for start, end in bounds]
-        token_ids, token_mask, places = encode_texts(texts, self.max_tokens)
-        cues = find_cues(texts, places, self.lexicon, self.max_cues)
-
+        bounds = blocks(frames.n_frames / fps, self.n_segments)
+        words = self.words.read(video, bounds)
         classes = self.benchmark.classes
         return VideoBatch(
             frames=clips[None],
             fbank=fbank[None],
-            token_ids=token_ids[None],
-            token_mask=token_mask[None],
-            cue_sentiment=cues.sentiment[None],
-            cue_emotion=cues.emotion[None],
-            cue_degree=cues.degree[None],
-            cue_valid=cues.valid[None],
-            cue_pieces=cues.pieces[None],
+            token_ids=words.token_ids[None].long(),
+            token_mask=words.token_mask[None],
+            cue_sentiment=words.cues.sentiment[None],
+            cue_emotion=words.cues.emotion[None],
+            cue_degree=words.cues.degree[None],
+            cue_valid=words.cues.valid[None],
+            cue_pieces=words.cues.pieces[None],
             labels=torch.tensor([classes.index(video.label)]),
             blocks=torch.from_numpy(bounds).float()[None],
             truth=torch.from_numpy(course_distribution(video.segments, bounds, classes))[None],
             keys=[(video.label, video.id)],
-            cue_words=[cues.words],
+            cue_words=[words.cues.words],
             courses=[video.segments],
             skipped=[],
         )
@@ -241,8 +185,9 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
 
 def _missing(video: Video, layout: Layout) -> str | None:
     """What of a video is not there or empty, without opening anything; None if nothing."""
-    folder = frame_folder(layout.video_path, video.label, video.id)
-    for path in (folder / "n_frames", frame_file(folder, 0), audio_file(layout.audio_path, video.label, video.id)):
+    folder, pack = (place(layout.video_path, video.label, video.id) for place in (frame_folder, pack_file))
+    frames = [pack] if pack.is_file() else [folder / "n_frames", frame_file(folder, 0)]
+    for path in (*frames, audio_file(layout.audio_path, video.label, video.id)):
         try:
             if path.stat().st_size == 0:
                 return str(bad_file(path, "is empty"))

@@ -10,7 +10,9 @@ import numpy as np
 import soundfile
 
 from datasets.audio import audio_file
-from datasets.frames import frame_file, frame_folder
+from datasets.frame_folders import frame_file, frame_folder, open_folder
+from datasets.frame_packs import open_pack
+from datasets.jpeg import decode_picture, picture_size
 from datasets.subtitles import subtitle_file
 from datasets.video_emotion import Layout
 
@@ -29,6 +31,13 @@ def write_frames(folder: Path, frames: Sequence[np.ndarray], fps: float | None =
     (folder / "n_frames").write_text(f"{len(frames)}\n")
     if fps is not None:
         (folder / "fps").write_text(f"{fps}\n")
+
+
+def read_clip(path: Path, indices: Sequence[int]) -> np.ndarray:
+    """Frames `indices` of a folder or a pack, whole, as uint8 (T, H, W, 3) RGB."""
+    frames = open_folder(path) if path.is_dir() else open_pack(path)
+    contents = frames.contents(indices)
+    return np.stack([decode_picture(data, name, picture_size(data, name))[..., ::-1] for name, data in contents])
 
 
 def write_sound(path: Path, waveform: np.ndarray, rate: int) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shutil
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,11 +15,13 @@ import numpy as np
 import pytest
 
 from datasets.annotations import Annotation, Video, write_annotation
-from datasets.frames import frame_file
+from datasets.frame_folders import frame_file
+from datasets.frame_packs import pack_file
 from datasets.video_emotion import Layout
 from tests import media
 from tools._inspection import inspect_video
 from tools.check_dataset import main
+from tools.pack_frames import main as pack_main
 
 LABELS = ("Anger", "Joy")
 CUES = [("00:00:00,500", "00:00:01,500", "so happy")]
@@ -27,6 +32,10 @@ def write_whole(layout: Layout, label: str, id: str) -> Video:
     frames = [np.full((24, 32, 3), 20 * n, np.uint8) for n in range(8)]
     media.write_video(layout, label, id, frames=frames, fps=4.0, waveform=media.tone(2.0, 16_000), cues=CUES)
     return Video(id, label, "training")
+
+
+def pack_frames(imgs: Path) -> int:
+    return pack_main([str(imgs), str(imgs), "--jobs", "1"])
 
 
 def run(*argv: object) -> tuple[int, str, str]:
@@ -117,6 +126,77 @@ def test_fault(layout, video, files, name):
     # What the other columns say, and the advice to run this very tool, are not repeated.
     assert "check_dataset" not in finding.detail
     assert str(finding.path) not in finding.detail
+
+
+def repacked(pack: Path, change: dict[str, bytes | None]) -> None:
+    """The pack with some of its files changed, added, or taken out."""
+    with zipfile.ZipFile(pack) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()} | change
+    with zipfile.ZipFile(pack, "w") as archive:
+        for name, content in files.items():
+            if content is not None:
+                archive.writestr(name, content)
+
+
+def alter(pack: Path) -> None:
+    """Another bit in the third frame, which JPEG decoders do not notice."""
+    with zipfile.ZipFile(pack) as archive:
+        info = archive.getinfo("000003.jpg")
+    data = bytearray(pack.read_bytes())
+    data[info.header_offset + 40 + info.file_size - 3] ^= 1
+    pack.write_bytes(data)
+
+
+BLACK = cv2.imencode(".jpg", np.zeros((12, 32, 3), np.uint8))[1].tobytes()
+PACK_FAULTS = {  # what is done to the pack: the fault, a part of the row, whether it is a note
+    "cut": (lambda pack: truncate(pack, 0.6), "pack unreadable", "cut off or no zip", False),
+    "foreign": (lambda pack: repacked(pack, {"sh": b"x"}), "pack unreadable", "holds 'sh'", False),
+    "n_frames gone": (lambda pack: repacked(pack, {"n_frames": None}), "n_frames unreadable", "No such file", False),
+    "n_frames odd": (lambda pack: repacked(pack, {"n_frames": b"x"}), "n_frames unreadable", "number", False),
+    "frame gone": (lambda pack: repacked(pack, {"000004.jpg": None}), "n_frames too high", "000004.jpg", False),
+    "frame more": (lambda pack: repacked(pack, {"000009.jpg": BLACK}), "n_frames too low", "000009.jpg", False),
+    "fps odd": (lambda pack: repacked(pack, {"fps": b"fast"}), "fps unreadable", "number", False),
+    "frame empty": (lambda pack: repacked(pack, {"000004.jpg": b""}), "frame empty", "000004.jpg", False),
+    "frame cut": (lambda pack: repacked(pack, {"000004.jpg": BLACK[:99]}), "frame unreadable", "cut off", False),
+    "frame small": (lambda pack: repacked(pack, {"000008.jpg": BLACK}), "frame sizes differ", "32x24 and 32x12", False),
+    "altered": (alter, "pack altered", "000003.jpg", False),
+    "fewer": (
+        lambda pack: repacked(pack, {"n_frames": b"7", "000008.jpg": None}),
+        "pack and folder differ",
+        "another n_frames",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PACK_FAULTS)
+def test_fault_of_a_pack(layout, video, files, name):
+    spoil, fault, part, is_note = PACK_FAULTS[name]
+    assert pack_frames(layout.video_path) == 0
+    frame_file(files["frames"], 1).write_bytes(b"not read")
+    assert inspect_video(video, layout, None) == []
+    spoil(pack_file(layout.video_path, "Joy", "a"))
+    (finding,) = inspect_video(video, layout, None)
+    assert (finding.fault, finding.label, finding.id, finding.is_note) == (fault, "Joy", "a", is_note)
+    assert part in f"{finding.detail} {finding.path}"
+    assert "check_dataset" not in finding.detail
+    assert finding.remedy == "run tools/pack_frames.py --overwrite, or delete the pack"
+
+
+def test_a_pack_alone_is_enough(layout, video, files):
+    assert pack_frames(layout.video_path) == 0
+    shutil.rmtree(files["frames"])
+    assert inspect_video(video, layout, 3) == []
+
+
+def test_packs_that_nobody_listed_are_noted(layout, video, tmp_path):
+    assert pack_frames(layout.video_path) == 0
+    shutil.copy(pack_file(layout.video_path, "Joy", "a"), pack_file(layout.video_path, "Joy", "more"))
+    write_annotation(tmp_path / "x.json", Annotation(LABELS, (video, replace(video, id="b", subset="validation"))))
+    write_whole(layout, "Joy", "b")
+    status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--jobs", 1)
+    assert status == 0
+    assert re.search(r"not annotated \(1 such in this class\) +Joy +more.zip +imgs/Joy/more.zip", out)
 
 
 def test_an_empty_subtitle_file_is_a_video_without_speech(layout, video, files):

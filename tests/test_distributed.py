@@ -22,7 +22,7 @@ from core.engine import StepSettings, TrainState, train_one_epoch
 from core.losses import classification_losses
 from core.optimizer import OptimizerSettings, build_optimizer
 from datasets.benchmarks import BENCHMARKS
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.build import build_model
 from models.mbt import MBT
 from tests import tiny

@@ -14,7 +14,7 @@ from core.losses import classification_losses
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
 from datasets.annotations import AnnotatedSegment
 from datasets.benchmarks import BENCHMARKS
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.build import build_model
 from tests import tiny
 

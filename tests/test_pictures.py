@@ -20,7 +20,7 @@ from core.pretraining import PretrainSettings, choose_masks, pretrain_losses, te
 from core.verification import STAGES, verify_cues
 from core.views import VideoView, view_videos
 from datasets.benchmarks import BENCHMARKS
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.mart import MART
 from tests import tiny
 from tests.test_pretraining import SETTINGS, new_model

@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.frames import read_clip, read_fps, read_n_frames
+from datasets.frame_folders import read_fps, read_n_frames
+from tests.media import read_clip
 from tests.videos import grey, write_video
 from tools._batch import Source, convert_all
 from tools._workers import Failure, parallel
-from tools.video2imgs import display_size, extract, main
+from tools.video2imgs import display_size, extract, is_done, main
 
 TOOL = Path(__file__).parents[1] / "tools" / "video2imgs.py"
 LEVELS = list(range(20, 220, 20))  # ten pictures
@@ -229,6 +230,14 @@ def test_killed_and_run_again_equals_an_undisturbed_run(long_videos, tmp_path):
     undisturbed = contents(tmp_path / "undisturbed")
     assert len(undisturbed) == 4 * 402
     assert contents(tmp_path / "killed") == undisturbed
+
+
+def test_a_packed_video_is_not_taken_apart_again(tmp_path):
+    pack = tmp_path / "Joy" / "twice.zip"
+    pack.parent.mkdir()
+    pack.touch()
+    assert is_done(tmp_path / "Joy" / "twice")
+    assert not is_done(tmp_path / "Joy" / "other")
 
 
 def test_ctrl_c_leaves_only_finished_folders(long_videos, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from datasets import frame_packs
 from datasets.annotations import AnnotatedSegment, Video
 from datasets.audio import audio_file
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
-from datasets.frames import frame_file, frame_folder
+from datasets.frame_folders import frame_file, frame_folder
+from datasets.frame_packs import pack_file
 from datasets.sampling import EpochBatches
 from datasets.subtitles import subtitle_file
-from datasets.video_emotion import Layout, VideoBatch, VideoEmotionDataset, collate
+from datasets.video_batch import VideoBatch, collate
+from datasets.video_emotion import Layout, VideoEmotionDataset
 from tests.media import layout_in, tone, write_subtitles, write_video
+from tools.pack_frames import main as pack_main
 
 EK6 = BENCHMARKS["ek6"]
 CUES = [("00:00:00,200", "00:00:00,900", "I love you"), ("00:00:02,200", "00:00:02,900", "no")]
@@ -246,6 +251,58 @@ def test_missing_files_are_found_before_training(layout: Layout, lost: str) -> N
     assert len(dataset) == 3
     assert len(dataset.left_out) == 1
     assert str(path) in dataset.left_out[0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_packs_give_the_batches_of_their_folders(layout: Layout, training: bool, workers: int) -> None:
+    def batches() -> list[VideoBatch]:
+        dataset = dataset_of(layout, training=training)
+        sampler = EpochBatches(len(dataset), 3, seed=1, shuffle=True)
+        return list(DataLoader(dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate))
+
+    expected = batches()
+    assert pack_main([str(layout.video_path), str(layout.video_path), "--jobs", "1"]) == 0
+    for folder in layout.video_path.glob("*/[abc]"):
+        shutil.rmtree(folder)
+    for one, two in zip(expected, batches(), strict=True):
+        assert_same(one, two)
+
+
+def test_a_later_sample_reads_nothing_but_its_frames(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pack_main([str(layout.video_path), str(layout.video_path), "--jobs", "1"]) == 0
+    monkeypatch.setattr("datasets.spectrograms.SETTLED", 0)
+    dataset = dataset_of(layout, training=True, sound_cache=tmp_path / "sound")
+    expected = dataset[1, 0]
+    for name in ("audio.read_content", "words.read_subtitles", "words.find_cues", "frame_packs.list_members"):
+        monkeypatch.setattr(f"datasets.{name}", None)
+    read = []
+    original = frame_packs.read_member
+    monkeypatch.setattr(frame_packs, "read_member", lambda *args: read.append(args[2]) or original(*args))
+    assert_same(dataset[1, 0], expected)
+    assert len(read) == len(set(read)) == 3 * 4, "12 different frames, each read once"
+
+
+def test_packs_that_cannot_be_read(layout: Layout) -> None:
+    path = pack_file(layout.video_path, "fear", "b")
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=rf"1 of 4 videos cannot be read; the first: {path}: is empty"):
+        dataset_of(layout)
+    path.write_bytes(b"not a zip file")
+    with pytest.raises(DataError, match=rf"^{path}: is cut off or no zip file"):
+        dataset_of(layout)[1]
+    assert dataset_of(layout, skip_bad=True)[1].skipped[0].startswith(f"{path}: is cut off or no zip file")
+
+
+def test_a_batch_may_be_written_to(layout: Layout) -> None:
+    dataset = dataset_of(layout)
+    batch, expected = collate([dataset[0]]), collate([dataset[0]])
+    for value in vars(batch).values():
+        if isinstance(value, torch.Tensor):
+            value.zero_()
+    assert_same(collate([dataset[0]]), expected)
 
 
 def damage(layout: Layout, video: Video) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.build import ModelSizes
 
 FLAGS = {

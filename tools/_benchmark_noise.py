@@ -7,7 +7,7 @@ import argparse
 import torch
 
 from datasets.audio import MEL_BINS
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 
 CLS, SEP = 101, 102  # of bert-base-uncased
 FIRST_WORD, LAST_WORD = 1996, 29_612  # the word pieces between them are whole words and parts of words

@@ -27,7 +27,7 @@ from datasets.benchmarks import BENCHMARKS, Benchmark
 from datasets.errors import DataError
 from datasets.loading import hold_out, spread
 from datasets.opening import open_loader, read_splits
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from main import USER_ERRORS
 from tools._benchmark_meters import Stopwatch, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch

@@ -25,7 +25,8 @@ from datasets.annotations import SUBSETS, Annotation, Video, read_annotation
 from datasets.errors import DataError
 from datasets.video_emotion import Layout
 from tools._batch import command, positive
-from tools._inspection import Finding, inspect_video
+from tools._findings import Finding
+from tools._inspection import inspect_video
 from tools._workers import Failure, cores, parallel
 
 TOOL = "check_dataset"
@@ -54,7 +55,9 @@ def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> li
         extra = sorted(
             path.name
             for path in folder.glob("*")
-            if path.is_dir() and path.name[0] != "." and (folder.name, path.name) not in listed
+            if path.name[0] != "."
+            and (path.is_dir() or path.suffix == ".zip")
+            and (folder.name, path.name if path.is_dir() else path.stem) not in listed
         )
         if extra:
             where = folder / extra[0]

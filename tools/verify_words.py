@@ -32,7 +32,7 @@ from core.verification import STAGES
 from datasets.errors import DataError
 from datasets.loading import make_loader, still
 from datasets.opening import open_loader, read_splits
-from datasets.video_emotion import VideoBatch
+from datasets.video_batch import VideoBatch
 from models.mart import MART
 from tools._batch import command
 

@@ -23,7 +23,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
-from datasets.frames import frame_folder
+from datasets.frame_folders import frame_folder
+from datasets.frame_packs import pack_file
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
 from tools._media import Damage, decode, open_media, picture_clock, picture_stream, seconds_of
 
@@ -81,8 +82,11 @@ def extract(source: Path, folder: Path, *, short_side: int, quality: int, fps: f
 
 
 def is_done(folder: Path) -> bool:
-    """True for a finished folder. Raises DataError for one that somebody else filled and that has no `n_frames`."""
-    if (folder / "n_frames").is_file():
+    """True for a finished folder, and for one that has been packed.
+
+    Raises DataError for a folder that somebody else filled and that has no `n_frames`.
+    """
+    if (folder / "n_frames").is_file() or pack_file(folder.parent.parent, folder.parent.name, folder.name).is_file():
         return True
     if folder.is_dir() and any(folder.iterdir()):
         raise DataError(f"{folder} has files but no n_frames, so another tool made it; delete it or use --overwrite")

@@ -1,0 +1,58 @@
+"""The only type that the rest of the project sees of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from datasets.annotations import AnnotatedSegment
+
+
+@dataclass
+class VideoBatch:
+    """B videos of S segments: T frames, F frames of spectrogram, L word pieces per segment; C emotions."""
+
+    frames: Tensor  # uint8 (B, S, 3, T, H, W) RGB
+    fbank: Tensor  # float32 (B, S, F, 128) log-mel, not normalised
+    token_ids: Tensor  # int64 (B, S, L) word pieces of the block's subtitles: [CLS] ... [SEP] [PAD] ...
+    token_mask: Tensor  # bool (B, S, L), True = not padding
+    cue_sentiment: Tensor  # int8 (B, S, K) of the affective words, -1 or +1; 0 for padding
+    cue_emotion: Tensor  # float32 (B, S, K, C)
+    cue_degree: Tensor  # float32 (B, S, K)
+    cue_valid: Tensor  # bool (B, S, K), True = not padding
+    cue_pieces: Tensor  # bool (B, S, K, L), the word pieces of a cue
+    labels: Tensor  # int64 (B,)
+    blocks: Tensor  # float32 (B, S, 2) start and end in seconds
+    truth: Tensor  # float32 (B, S, C) annotated distribution, sums to 1; zeros without annotated segments
+    keys: list[tuple[str, str]]  # (label, id)
+    cue_words: list[list[list[str]]]  # of each video and segment, as they stand in the subtitles
+    courses: list[tuple[AnnotatedSegment, ...]]
+    skipped: list[str]  # one line per video that could not be read
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> VideoBatch:
+        """The batch with its tensors on `device`."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> VideoBatch:
+        """The batch with its tensors in page-locked memory."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> VideoBatch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})
+
+
+def collate(samples: Sequence[VideoBatch]) -> VideoBatch:
+    """One batch of several; those of no video add only their line to `skipped`."""
+
+    def joined(name: str) -> Tensor | list:
+        values = [getattr(sample, name) for sample in samples]
+        return torch.cat(values) if isinstance(values[0], Tensor) else [item for value in values for item in value]
+
+    return VideoBatch(**{field.name: joined(field.name) for field in fields(VideoBatch)})
