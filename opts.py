@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Flags that may differ from a stored run without making it another one.
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
-    | {"device", "save_every", "skip_bad", "sound_cache", "sound_cache_gb"}
+    | {"device", "save_every", "skip_bad", "sound_cache", "sound_cache_gb", "recompute", "compile"}
     | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
@@ -247,6 +247,19 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group = parser.add_argument_group("machine and results")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:i")
     group.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of matrix products")
+    group.add_argument(
+        "--recompute",
+        choices=("none", "cheap", "all"),
+        default="none",
+        help="what the backward pass of a layer computes again instead of keeping it: nothing, what costs little time, "
+        "everything",
+    )
+    group.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="compile the layers, which takes a C++ compiler",
+    )
     group.add_argument("--result_path", type=Path, default=Path("results"), help="folder of all experiments")
     group.add_argument("--expr_name", default="", help="name of the experiment; default <preset>-<date>-<time>")
     group.add_argument("--save_every", type=_POSITIVE, default=1, help="epochs between checkpoints")
