@@ -50,7 +50,12 @@ class TransformerLayer(Block):
 
     def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
         """Tokens (N, L, D) to (N, L, D)."""
-        return (_compiled_run() if self.compiled else _run)(self, x)
+        cached = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)  # a pass reads its weights once: their casts need not outlive it
+        try:
+            return (_compiled_run() if self.compiled else _run)(self, x)
+        finally:
+            torch.set_autocast_cache_enabled(cached)
 
 
 def _run(layer: TransformerLayer, x: Tensor) -> Tensor:
