@@ -39,6 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "warmup_epochs": 2.0,
         "ema_decay": 0.99,
+        "recompute": "none",
     },
 }
 
@@ -250,7 +251,7 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument(
         "--recompute",
         choices=("none", "cheap", "all"),
-        default="none",
+        default="cheap",
         help="what the backward pass of a layer computes again instead of keeping it: nothing, what costs little time, "
         "everything",
     )
