@@ -84,6 +84,8 @@ def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
 def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSettings:
     """Device and number format, chosen here once and logged with the reason."""
     chosen = device.choose_device(flags.device)
+    if flags.compile:
+        device.check_compiler(chosen)
     if chosen.type == "cpu":
         device.return_freed_memory()
     precision, reason = device.choose_precision(flags.precision, chosen)

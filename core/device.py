@@ -62,6 +62,20 @@ def describe_device(device: torch.device) -> str:
     return f"cpu ({torch.get_num_threads()} threads)"
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raises DeviceError where torch.compile cannot work: without a C++ compiler, on CUDA without Triton."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # seconds to import
+    from torch._inductor.exc import InvalidCxxCompiler
+    from torch.utils._triton import has_triton
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise DeviceError("--compile: no C++ compiler is found; install g++, set CXX or leave the flag out") from None
+    if device.type == "cuda" and not has_triton():
+        raise DeviceError("--compile: Triton is not installed or does not know this GPU; leave the flag out")
+
+
 def return_freed_memory() -> None:
     """Lets glibc hand the memory of tensors above LARGE back when they are freed.
 

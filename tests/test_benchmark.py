@@ -96,6 +96,27 @@ def test_operations_of_a_one_layer_model_by_hand(tmp_path: Path) -> None:
     assert 1e8 < found["peak_memory_bytes"] < 5e9
 
 
+def test_steps_are_compared_with_plain_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[tuple[Any, ...]] = []
+    measure_steps = parts.measure_steps
+
+    def watched(flags: Any, part: str, n_steps: int) -> dict[str, Any]:
+        fused = torch.backends.cuda.flash_sdp_enabled()
+        taken.append((flags.batch_size, flags.accu_step, flags.precision, flags.recompute, fused))
+        return measure_steps(flags, part, n_steps)
+
+    monkeypatch.setattr(parts, "measure_steps", watched)
+    words = ("--reference", "--parts", "peak,finetune", "--steps", "1")
+    found = run(tmp_path, *words, **ONE_LAYER | {"precision": "bf16", "accu_step": 2, "recompute": "cheap"})
+    assert taken == [(4, 2, "bf16", "cheap", True), (1, 8, "fp32", "none", False)]
+    figures = found["finetune"]
+    ratio = figures["reference_seconds_per_step"] / figures["seconds_per_step"]
+    assert figures["times_as_fast_as_reference"] == pytest.approx(ratio) and ratio > 0
+    assert f"{ratio:.2f} times" in capsys.readouterr().out and "reference_seconds_per_step" not in found["peak"]
+
+
 def test_a_step_is_all_of_its_batches() -> None:
     flags = [opts.parse(tiny.arguments(**ONE_LAYER, accu_step=n)) for n in (1, 3)]
     one, three = (parts.measure("finetune", each, 1, 0) for each in flags)
@@ -188,6 +209,7 @@ def test_noise_has_the_shapes_of_data(tiny_dataset: Path) -> None:
     [
         (["--parts", "speed"], "speed"),
         (["--steps", "0"], "--steps"),
+        (["--reference", "--parts", "peak,data"], "--reference"),
         (["--json", "none/figures.json"], "none/figures.json"),
         (["--preset", "base"], "--preset"),
         (["--", "--nonsense"], "--nonsense"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from core.assembly import choose_weights, new_model, phases_of, pretrain_settings, step_settings
@@ -56,9 +57,18 @@ def one_line_errors() -> Iterator[None]:
         raise DataError(str(error)) from None
 
 
-def measure(part: str, flags: argparse.Namespace, steps: int, batches: int) -> dict[str, Any]:
-    """One of PARTS, as plain numbers. batches: of `data`, 0 for an epoch. Raises DataError."""
+def measure(part: str, flags: argparse.Namespace, steps: int, batches: int, reference: bool = False) -> dict[str, Any]:
+    """One of PARTS, as plain numbers. batches: of `data`, 0 for an epoch. Raises DataError.
+
+    reference: the steps of a phase on the same videos as they would be taken without any haste: in float32, one video
+    at a time, every attention map written out, nothing recomputed or compiled.
+    """
     with one_line_errors():
+        if reference:
+            plain = {"precision": "fp32", "recompute": "none", "compile": False, "batch_size": 1}
+            plain["accu_step"] = flags.batch_size * flags.accu_step
+            with sdpa_kernel(SDPBackend.MATH):
+                return measure_steps(argparse.Namespace(**vars(flags) | plain), part, steps)
         if part == "peak":
             device = choose_device(flags.device)
             return measure_peak(device, choose_precision(flags.precision, device)[0], PEAK_SIZES[device.type])
