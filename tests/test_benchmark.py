@@ -20,7 +20,7 @@ from datasets.opening import read_splits
 from tests import tiny
 from tools import _benchmark_parts as parts
 from tools import benchmark
-from tools._benchmark_meters import operation_counter
+from tools._benchmark_meters import forget_peak_memory, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch
 
 ONE_LAYER = {"depth": 1, "fusion_depth": 1, "pretrain_epochs": 0, "precision": "fp32"}
@@ -150,6 +150,16 @@ def test_attention_of_cuda_is_counted(kernel: str) -> None:
     product = 2 * (2 * 3) * 5 * 7 * 8
     counted = attention_operations(lambda *tensors: operation(*tensors, *more)[0], "meta")
     assert counted == (2 * product, 5 * product)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets the peak of a process")
+def test_the_peak_of_memory_begins_anew() -> None:
+    device = torch.device("cpu")
+    held = torch.ones(2**27)  # 512 MB
+    high = peak_memory(device)
+    del held
+    forget_peak_memory(device)
+    assert peak_memory(device) < high - 4e8
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

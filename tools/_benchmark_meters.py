@@ -52,6 +52,14 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begins `peak_memory` anew with what is held now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif (control := Path("/proc/self/clear_refs")).exists():
+        control.write_text("5")
+
+
 class _OwnOperations(FlopCounterMode):
     """Leaves out what a backward pass computes a second time, which it does with gradients enabled."""
 

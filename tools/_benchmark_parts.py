@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import itertools
 import statistics
 import time
@@ -31,7 +32,7 @@ from datasets.opening import open_loader, read_splits
 from datasets.video_emotion import VideoBatch
 from main import USER_ERRORS
 from models.mart import MART
-from tools._benchmark_meters import Stopwatch, operation_counter, peak_memory
+from tools._benchmark_meters import Stopwatch, forget_peak_memory, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch
 
 PARTS = ("peak", "data", "pretrain", "finetune", "train")
@@ -190,8 +191,8 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
     losses = trainee.train(part, step, len(step))  # reads the words, which training does in its first epoch
     with operation_counter() as counter:
         trainee.train(part, step, len(step))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    gc.collect()  # the counter held on to tensors
+    forget_peak_memory(device)
     watch = Stopwatch(device)
     watch.mark()
     trainee.train(part, step * n_steps, len(step) * n_steps, lambda *_: watch.mark())
