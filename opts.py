@@ -40,13 +40,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "warmup_epochs": 2.0,
         "ema_decay": 0.99,
+        "recompute": "none",
     },
 }
 
 # Flags that may differ from a stored run without making it another one.
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
-    | {"device", "fsdp", "log_every", "save_every", "skip_bad", "sound_cache", "sound_cache_gb"}
+    | {"device", "fsdp", "log_every", "save_every", "skip_bad", "sound_cache", "sound_cache_gb", "recompute", "compile"}
     | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
@@ -251,7 +252,23 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:i")
     group.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of matrix products")
     group.add_argument(
-        "--fsdp", action="store_true", help="divide weights and optimiser among the processes of torchrun"
+        "--recompute",
+        choices=("none", "cheap", "all"),
+        default="cheap",
+        help="what the backward pass of a layer computes again instead of keeping it: nothing, what costs little time, "
+        "everything",
+    )
+    group.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="compile the layers, which takes a C++ compiler",
+    )
+    group.add_argument(
+        "--fsdp",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="divide weights and optimiser among the processes of torchrun",
     )
     group.add_argument(
         "--log_every",

@@ -19,6 +19,7 @@ from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
 from datasets.video_batch import VideoBatch
 from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model
+from models.layers import set_layers
 from models.mart import MART
 from models.mbt import MBT
 from models.pretrained import find_default, load_audio_weights, load_text_encoder, load_visual_weights
@@ -37,11 +38,12 @@ class ModelError(ValueError):
 def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
     """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
     try:
-        baseline = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
-        if not flags.pretrain_epochs:
-            return baseline
-        text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
-        return add_pretraining(baseline, text, sizes_of(PretrainingSizes, flags))
+        model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
+        if flags.pretrain_epochs:
+            text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
+            model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
+        set_layers(model, flags.recompute, flags.compile)
+        return model
     except WeightError:
         raise
     except ValueError as error:
@@ -101,6 +103,10 @@ def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
 def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSettings:
     """Device and number format, chosen here once and logged with the reason."""
     chosen = device.choose_device(flags.device)
+    if flags.compile:
+        device.check_compiler(chosen)
+    if chosen.type == "cpu":
+        device.return_freed_memory()
     precision, reason = device.choose_precision(flags.precision, chosen)
     log.info("device %s, matrix products in %s: %s", device.describe_device(chosen), precision, reason)
     return StepSettings(

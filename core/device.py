@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from pathlib import Path
 
 import torch
 
 from core.distributed import local_rank
+
+M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+LARGE = 2**20  # bytes
 
 
 class DeviceError(ValueError):
@@ -62,3 +67,26 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises DeviceError where torch.compile cannot work: without a C++ compiler, on CUDA without Triton."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # seconds to import
+    from torch._inductor.exc import InvalidCxxCompiler
+    from torch.utils._triton import has_triton
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise DeviceError("--compile: no C++ compiler is found; install g++, set CXX or leave the flag out") from None
+    if device.type == "cuda" and not has_triton():
+        raise DeviceError("--compile: Triton is not installed or does not know this GPU; leave the flag out")
+
+
+def return_freed_memory() -> None:
+    """Lets glibc hand the memory of tensors above LARGE back when they are freed.
+
+    By itself it keeps pieces below 32 MB, and since no two layers need the same ones, holes pile up to gigabytes.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)

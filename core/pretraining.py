@@ -19,8 +19,17 @@ from core.losses import (
 )
 from core.verification import STAGES, temporal_emotion_distribution, temporal_scores, verify_cues
 from datasets.video_batch import VideoBatch
-from models.mart import MART, Pair
-from models.masking import emotion_oriented_mask, frame_mask, masked_count, random_mask, tube_mask
+from models.mart import MART
+from models.masking import (
+    Masks,
+    count_hidden,
+    emotion_oriented_mask,
+    frame_mask,
+    masked_count,
+    random_mask,
+    tube_mask,
+    visible_indices,
+)
 from models.mbt import MBT, SegmentTokens
 
 
@@ -72,7 +81,7 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     belief = output.video_scores.softmax(dim=-1)
     prior = 0.0 if settings.unlabelled else 1 - (1 - settings.label_share) * progress
     if prior > 0:
-        belief = (1 - prior) * belief + prior * torch.nn.functional.one_hot(batch.labels, belief.shape[1])
+        belief = (1 - prior) * belief + prior * torch.eye(belief.shape[1], device=belief.device)[batch.labels]
     # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
     lowest = output.segment_scores.amin(dim=(1, 2), keepdim=True)
     scores = temporal_scores(output.segment_scores - lowest, belief.clamp_min(1e-12).log())
@@ -93,36 +102,36 @@ def passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage
 
 
 @torch.no_grad()
-def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ratio: float) -> Pair | None:
-    """Masks of the visual and of the audio patches, bool (B*S, P_v) and (B*S, P_a); None where nothing is masked."""
+def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ratio: float) -> Masks | None:
+    """Masks of the N = B*S segments of a batch; None where nothing is masked."""
     if settings.masking == "none":
         return None
     n_segments, device = len(taught.tokens.visual), taught.tokens.visual.device
     visual, audio = teacher.mbt.visual, teacher.mbt.audio
-    # (times, places) of the visual grid; the sound's patches run over time within a frequency band
-    times, places = visual.grid[0], visual.grid[1] * visual.grid[2]
+    # (times, places) of both grids; the sound's patches run over time within a frequency band
     bands, steps = audio.grid
+    grids = (visual.grid[0], visual.grid[1] * visual.grid[2]), (steps, bands)
+    reveals = [0, 0]
     if settings.masking == "random":
-        return tuple(random_mask(n_segments, part.num_patches, ratio, device) for part in (visual, audio))
-    if settings.masking == "tube":  # the same places, or the same bands, at all times
-        bands_first = tube_mask(n_segments, (steps, bands), ratio, device)
-        return tube_mask(n_segments, (times, places), ratio, device), _time_last(bands_first, steps, bands)
-    if settings.masking == "frame":  # whole moments
-        moments = frame_mask(n_segments, (steps, bands), ratio, device)
-        return frame_mask(n_segments, (times, places), ratio, device), _time_last(moments, steps, bands)
-    attention = teacher.mbt.class_attention(taught.tokens)
-    if settings.masking == "emotion":
-        by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
-        has_words = taught.verified.any(dim=-1).reshape(-1, 1)
-        attention = tuple(torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True))
-    return tuple(
-        emotion_oriented_mask(scores, ratio, round(settings.reveal * masked_count(ratio, scores.shape[1])))
-        for scores in attention
-    )
-
-
-def _time_last(mask: Tensor, steps: int, bands: int) -> Tensor:
-    return mask.unflatten(1, (steps, bands)).transpose(1, 2).flatten(1)
+        hidden = tuple(random_mask(n_segments, part.num_patches, ratio, device) for part in (visual, audio))
+    elif settings.masking in ("tube", "frame"):  # the same places, or the same bands, at all times; whole moments
+        draw = tube_mask if settings.masking == "tube" else frame_mask
+        seen, heard = (draw(n_segments, grid, ratio, device) for grid in grids)
+        hidden = seen, heard.unflatten(1, (steps, bands)).transpose(1, 2).flatten(1)
+    else:
+        attention = teacher.mbt.class_attention(taught.tokens)
+        if settings.masking == "emotion":
+            by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
+            has_words = taught.verified.any(dim=-1).reshape(-1, 1)
+            attention = tuple(
+                torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True)
+            )
+        reveals = [round(settings.reveal * masked_count(ratio, scores.shape[1])) for scores in attention]
+        hidden = tuple(
+            emotion_oriented_mask(scores, ratio, reveal) for scores, reveal in zip(attention, reveals, strict=True)
+        )
+    counts = (count_hidden(settings.masking, grid, ratio, n) for grid, n in zip(grids, reveals, strict=True))
+    return Masks(hidden, tuple(visible_indices(mask, n) for mask, n in zip(hidden, counts, strict=True)))
 
 
 def pretrain_losses(
@@ -132,7 +141,7 @@ def pretrain_losses(
     taught = teach(teacher, batch, settings, progress)
     ratio = settings.ratio(progress)
     masks = choose_masks(teacher, taught, settings, ratio)
-    output = student(batch.frames, batch.fbank, taught.words, masks)
+    output = student(batch.frames, batch.fbank, taught.words, masks and masks.visible)
     scores, vectors = output.scores, output.words
     zero = scores.video_scores.new_zeros(())
 
@@ -148,11 +157,12 @@ def pretrain_losses(
     if masks is not None:
         wanted = student.patch_targets(batch.frames, batch.fbank)
         patches = sum(
-            patch_recovery(found, true, mask) for found, true, mask in zip(output.recovered, wanted, masks, strict=True)
+            patch_recovery(found, true, mask)
+            for found, true, mask in zip(output.recovered, wanted, masks.hidden, strict=True)
         )
     parts = (classification, contrast, distribution if settings.distribution else zero, patches)
     total = sum(weight * part for weight, part in zip(settings.weights, parts, strict=True))
-    watched = {"mask_ratio": zero + (0.0 if masks is None else masks[0].float().mean())}
+    watched = {"mask_ratio": zero + (0.0 if masks is None else masks.hidden[0].float().mean())}
     watched |= _watch(taught, batch, settings)
     return {
         "loss": total,

@@ -6,10 +6,10 @@ for, because that takes seconds.
 
 from __future__ import annotations
 
-from timm.models.vision_transformer import Block
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.export import register_dataclass
 
+from models.layers import TransformerLayer
 from models.mart import MART, MARTOutput
 from models.mbt import MBT, MBTOutput, SegmentTokens
 from models.tacl import WordVectors
@@ -24,7 +24,7 @@ def shard(model: MART | MBT, *, teacher: bool) -> None:
     teacher: the model is only read, within `distributed.whole`.
     """
     mbt, ignored = (model.mbt, set(model.text.parameters())) if isinstance(model, MART) else (model, set())
-    for layer in [module for module in model.modules() if isinstance(module, Block)]:
+    for layer in [module for module in model.modules() if isinstance(module, TransformerLayer)]:
         fully_shard(layer, reshard_after_forward=not teacher, ignored_params=ignored)
     for part in dict.fromkeys((mbt, model)):
         fully_shard(part, reshard_after_forward=not teacher, ignored_params=ignored)

@@ -48,7 +48,7 @@ def view_videos(
         unnamed = replace(batch, keys=[])  # the teacher keeps the words of videos that it knows by name
         taught = teach(teacher, unnamed, settings, progress)
         masks = choose_masks(teacher, taught, settings, settings.ratio(progress))
-        scores = student(batch.frames, batch.fbank, taught.words, masks).scores.segment_scores
+        scores = student(batch.frames, batch.fbank, taught.words, masks and masks.visible).scores.segment_scores
         passed = [passing(taught.scores, batch, settings, stage) for stage in STAGES]
     last = torch.stack(passed).sum(dim=0).sub(1).tolist()  # (B, S, K): a stage is passed only after all before it
     recovered = temporal_emotion_distribution_of(scores.double()).float()
@@ -57,8 +57,8 @@ def view_videos(
     if masks is not None:
         visual, audio = student.mbt.visual, student.mbt.audio
         tubelet = middle // visual.patch_embed.kernel_size[0]
-        visual_mask = masks[0].reshape(n_videos, n_segments, *visual.grid)[:, :, tubelet].cpu()
-        audio_mask = masks[1].reshape(n_videos, n_segments, *audio.grid).cpu()
+        visual_mask = masks.hidden[0].reshape(n_videos, n_segments, *visual.grid)[:, :, tubelet].cpu()
+        audio_mask = masks.hidden[1].reshape(n_videos, n_segments, *audio.grid).cpu()
     return [
         VideoView(
             key=batch.keys[i],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers import gather_tokens, initialise, transformer_layer
+from models.layers import TransformerLayer, gather_tokens, initialise
 from models.norm_eps import hold_norm_eps
 
 SPECTROGRAM_MEAN = -4.2677393  # of AudioSet, the training set of the published weights
@@ -43,7 +43,7 @@ class AudioSpectrogramTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 2 + self.num_patches, embed_dim))
-        self.blocks = nn.ModuleList(transformer_layer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(TransformerLayer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(SPECTROGRAM_MEAN))
         self.register_buffer("std", torch.tensor(SPECTROGRAM_STD))

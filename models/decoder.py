@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.layers import initialise, transformer_layer
+from models.layers import TransformerLayer, initialise
 from models.positions import sine_table
 
 HOG_BINS = 9
@@ -26,7 +26,7 @@ class PatchDecoder(nn.Module):
         super().__init__()
         self.project = nn.Linear(embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.blocks = nn.ModuleList(transformer_layer(width, num_heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(TransformerLayer(width, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, out_dim)
         initialise(self)

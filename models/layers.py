@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
 from timm.layers import Attention
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+
+from models.recompute import recomputed
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -31,10 +34,44 @@ class SelfAttention(Attention):
         return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
-def transformer_layer(dim: int, num_heads: int, mlp_ratio: float = 4.0) -> Block:
-    """A pre-norm ViT layer with biases."""
-    norm = partial(nn.LayerNorm, eps=1e-6)
-    return Block(dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=SelfAttention)
+class TransformerLayer(Block):
+    """A pre-norm ViT layer with biases.
+
+    recompute: what its backward pass computes again, `none`, `cheap` or `all` (models/recompute.py).
+    compiled: runs as one function that torch.compile makes of all such layers.
+    """
+
+    recompute = "none"
+    compiled = False
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0) -> None:
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        super().__init__(dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=SelfAttention)
+
+    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
+        """Tokens (N, L, D) to (N, L, D)."""
+        cached = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)  # a pass reads its weights once: their casts need not outlive it
+        try:
+            return (_compiled_run() if self.compiled else _run)(self, x)
+        finally:
+            torch.set_autocast_cache_enabled(cached)
+
+
+def _run(layer: TransformerLayer, x: Tensor) -> Tensor:
+    return recomputed(layer.recompute, partial(Block.forward, layer), x)
+
+
+@cache
+def _compiled_run() -> Callable[[TransformerLayer, Tensor], Tensor]:
+    return torch.compile(_run, dynamic=True)  # the number of tokens changes as the mask grows
+
+
+def set_layers(model: nn.Module, recompute: str, compiled: bool) -> None:
+    """How all layers of a model run."""
+    for layer in model.modules():
+        if isinstance(layer, TransformerLayer):
+            layer.recompute, layer.compiled = recompute, compiled
 
 
 def initialise(module: nn.Module) -> None:

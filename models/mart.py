@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from models.decoder import HOG_BINS, PatchDecoder, hog, spectrogram_patches, video_patches
 from models.layers import gather_tokens
-from models.masking import visible_indices
 from models.mbt import MBT, MBTOutput, SegmentTokens
 from models.tacl import TemporalAffectiveComplementaryLearning, WordVectors
 from models.text import TextEncoder
@@ -95,14 +94,13 @@ class MART(nn.Module):
         words[read] = (share[..., :longest] @ features).float()
         return words
 
-    def forward(self, frames: Tensor, fbank: Tensor, words: Tensor, masks: Pair | None) -> MARTOutput:
+    def forward(self, frames: Tensor, fbank: Tensor, words: Tensor, visible: Pair | None) -> MARTOutput:
         """The student's pass.
 
-        frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128), words (B, S, K, W), masks bool (B*S, P_v) and (B*S, P_a),
-        True = masked, or None to see everything and recover nothing.
+        frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128), words (B, S, K, W), visible: int64 (B*S, n) places of
+        the visual and of the audio patches that are not masked, or None to see everything and recover nothing.
         """
         shape = frames.shape[:2]
-        visible = None if masks is None else tuple(map(visible_indices, masks))
         early = visible if self.mask_at == "encoder" else None
         tokens = self.mbt.encode(frames.flatten(0, 1), fbank.flatten(0, 1), early)
         vectors = self.tacl(words, *(patches.unflatten(0, shape) for patches in tokens.patches))

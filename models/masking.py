@@ -6,11 +6,20 @@ A mask is bool (N, M), True = masked, with the same number of masked patches in 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 MASKINGS = ("emotion", "attention", "random", "tube", "frame")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What N segments hide, of the visual and of the audio patches."""
+
+    hidden: tuple[Tensor, Tensor]  # bool (N, M), True = masked
+    visible: tuple[Tensor, Tensor]  # int64 (N, n), places of the others, ascending
 
 
 def masked_count(ratio: float, n: int) -> int:
@@ -44,7 +53,16 @@ def frame_mask(n: int, grid: tuple[int, int], ratio: float, device: torch.device
     return random_mask(n, grid[0], ratio, device).repeat_interleave(grid[1], dim=1)
 
 
-def visible_indices(mask: Tensor) -> Tensor:
-    """Places of the patches that are not masked, ascending: int64 (N, M - masked)."""
-    n_visible = int((~mask[0]).sum())
-    return mask.to(torch.uint8).argsort(dim=1, stable=True)[:, :n_visible]
+def count_hidden(masking: str, grid: tuple[int, int], ratio: float, reveal: int) -> int:
+    """Masked patches of each row of a mask, known without looking at it. grid: (times, places)."""
+    times, places = grid
+    if masking == "tube":
+        return masked_count(ratio, places) * times
+    if masking == "frame":
+        return masked_count(ratio, times) * places
+    return max(0, min(masked_count(ratio, times * places), times * places - reveal))
+
+
+def visible_indices(mask: Tensor, n_hidden: int) -> Tensor:
+    """Places of the patches that are not masked, ascending: int64 (N, M - n_hidden) of a mask that hides `n_hidden`."""
+    return mask.to(torch.uint8).argsort(dim=1, stable=True)[:, : mask.shape[1] - n_hidden]

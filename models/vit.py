@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers import gather_tokens, initialise, transformer_layer
+from models.layers import TransformerLayer, gather_tokens, initialise
 from models.norm_eps import hold_norm_eps
 from models.positions import resample_grid_3d, sine_table
 
@@ -57,7 +57,7 @@ class VideoViT(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
         source = sine_table(pretrained_grid[0] * pretrained_grid[1] * pretrained_grid[2], embed_dim)
         self.register_buffer("pos_embed", resample_grid_3d(source, pretrained_grid, self.grid))
-        self.blocks = nn.ModuleList(transformer_layer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(TransformerLayer(embed_dim, num_heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).reshape(3, 1, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGE_STD).reshape(3, 1, 1, 1))

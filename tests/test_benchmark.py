@@ -20,7 +20,7 @@ from datasets.opening import read_splits
 from tests import tiny
 from tools import _benchmark_parts as parts
 from tools import benchmark
-from tools._benchmark_meters import operation_counter
+from tools._benchmark_meters import forget_peak_memory, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch
 
 ONE_LAYER = {"depth": 1, "fusion_depth": 1, "pretrain_epochs": 0, "precision": "fp32"}
@@ -96,6 +96,27 @@ def test_operations_of_a_one_layer_model_by_hand(tmp_path: Path) -> None:
     assert 1e8 < found["peak_memory_bytes"] < 5e9
 
 
+def test_steps_are_compared_with_plain_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[tuple[Any, ...]] = []
+    measure_steps = parts.measure_steps
+
+    def watched(flags: Any, part: str, n_steps: int) -> dict[str, Any]:
+        fused = torch.backends.cuda.flash_sdp_enabled()
+        taken.append((flags.batch_size, flags.accu_step, flags.precision, flags.recompute, fused))
+        return measure_steps(flags, part, n_steps)
+
+    monkeypatch.setattr(parts, "measure_steps", watched)
+    words = ("--reference", "--parts", "peak,finetune", "--steps", "1")
+    found = run(tmp_path, *words, **ONE_LAYER | {"precision": "bf16", "accu_step": 2, "recompute": "cheap"})
+    assert taken == [(4, 2, "bf16", "cheap", True), (1, 8, "fp32", "none", False)]
+    figures = found["finetune"]
+    ratio = figures["reference_seconds_per_step"] / figures["seconds_per_step"]
+    assert figures["times_as_fast_as_reference"] == pytest.approx(ratio) and ratio > 0
+    assert f"{ratio:.2f} times" in capsys.readouterr().out and "reference_seconds_per_step" not in found["peak"]
+
+
 def test_a_step_is_all_of_its_batches() -> None:
     flags = [opts.parse(tiny.arguments(**ONE_LAYER, accu_step=n)) for n in (1, 3)]
     one, three = (parts.measure("finetune", each, 1, 0) for each in flags)
@@ -129,6 +150,16 @@ def test_attention_of_cuda_is_counted(kernel: str) -> None:
     product = 2 * (2 * 3) * 5 * 7 * 8
     counted = attention_operations(lambda *tensors: operation(*tensors, *more)[0], "meta")
     assert counted == (2 * product, 5 * product)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets the peak of a process")
+def test_the_peak_of_memory_begins_anew() -> None:
+    device = torch.device("cpu")
+    held = torch.ones(2**27)  # 512 MB
+    high = peak_memory(device)
+    del held
+    forget_peak_memory(device)
+    assert peak_memory(device) < high - 4e8
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -188,6 +219,7 @@ def test_noise_has_the_shapes_of_data(tiny_dataset: Path) -> None:
     [
         (["--parts", "speed"], "speed"),
         (["--steps", "0"], "--steps"),
+        (["--reference", "--parts", "peak,data"], "--reference"),
         (["--json", "none/figures.json"], "none/figures.json"),
         (["--preset", "base"], "--preset"),
         (["--", "--nonsense"], "--nonsense"),

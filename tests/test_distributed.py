@@ -30,6 +30,8 @@ from tests import tiny
 PROJECT = Path(__file__).parents[1]
 # 16 videos in steps of 14: in the last step of an epoch one process has two and the other one none
 FLAGS = {"batch_size": 7, "precision": "fp32", "warmup_epochs": 0, "n_epochs": 1, "pretrain_epochs": 1}
+# The bias of a key changes no attention: its gradient is rounding, which Adam blows up to a tenth of the rate.
+FLAGS["learning_rate"] = 1e-4
 POLARITY = torch.tensor(BENCHMARKS["ve8"].polarity)
 
 
@@ -63,7 +65,7 @@ def test_two_processes_give_the_weights_of_one(results: Path, name: str) -> None
         assert one[part].keys() == other[part].keys()
         for key, weight in one[part].items():
             torch.testing.assert_close(other[part][key], weight, atol=1e-5, rtol=0, msg=f"{part} {key}")
-    assert (one["model"]["mbt.visual_head.weight"] - before["mbt.visual_head.weight"]).abs().max() > 1e-3
+    assert (one["model"]["mbt.visual_head.weight"] - before["mbt.visual_head.weight"]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["two", "sharded"])

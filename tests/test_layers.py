@@ -6,7 +6,7 @@ import pytest
 import torch
 from timm.layers import Attention
 
-from models.layers import SelfAttention, attend, transformer_layer
+from models.layers import SelfAttention, TransformerLayer, attend
 
 
 def both() -> tuple[SelfAttention, Attention]:
@@ -42,5 +42,5 @@ def test_attention_by_hand() -> None:
 
 
 def test_the_layer_uses_it() -> None:
-    layer = transformer_layer(24, 3)
+    layer = TransformerLayer(24, 3)
     assert isinstance(layer.attn, SelfAttention) and layer.norm1.eps == 1e-6 and layer.attn.qkv.bias is not None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.masking import (
+    count_hidden,
     emotion_oriented_mask,
     frame_mask,
     masked_count,
@@ -46,7 +47,7 @@ def test_every_row_masks_as_many(n_patches: int, ratio: float, reveal: int, seed
     scores = torch.rand(3, n_patches, generator=torch.Generator().manual_seed(seed))
     mask = emotion_oriented_mask(scores, ratio, reveal)
     assert set(mask.sum(dim=1).tolist()) == {max(0, min(masked_count(ratio, n_patches), n_patches - reveal))}
-    visible = visible_indices(mask)
+    visible = visible_indices(mask, count_hidden("emotion", (1, n_patches), ratio, reveal))
     assert not mask.gather(1, visible).any() and visible.shape[1] + int(mask[0].sum()) == n_patches
     assert (visible.diff(dim=1) > 0).all()
 
@@ -60,6 +61,8 @@ def test_random_masks_differ_from_row_to_row() -> None:
 
 def test_tubes_run_through_all_times_and_frames_through_all_places() -> None:
     tubes = tube_mask(4, (3, 8), 0.5, CPU).unflatten(1, (3, 8))
+    assert count_hidden("tube", (3, 8), 0.5, 0) == tubes[0].sum()
     assert (tubes == tubes[:, :1]).all() and tubes[:, 0].sum(dim=1).tolist() == [4] * 4
     frames = frame_mask(4, (3, 8), 0.5, CPU).unflatten(1, (3, 8))
+    assert count_hidden("frame", (3, 8), 0.5, 0) == frames[0].sum()
     assert (frames == frames[:, :, :1]).all() and frames[:, :, 0].sum(dim=1).tolist() == [2] * 4

@@ -12,6 +12,7 @@ from core.pretraining import PretrainSettings, choose_masks, finetune_losses, pr
 from datasets.benchmarks import BENCHMARKS
 from models.build import PretrainingSizes, add_pretraining, build_model
 from models.mart import MART
+from models.masking import visible_indices
 from tests import tiny
 from tests.test_text import tiny_encoder
 
@@ -82,8 +83,8 @@ def test_masked_patches_are_not_seen(model: MART) -> None:
     words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
     changed = batch.frames.clone()
     changed[..., 0:2, 0:16, 0:16] = 255 - changed[..., 0:2, 0:16, 0:16]
-    masks = mask_visual, mask_audio
-    hidden, seen = (model.eval()(frames, batch.fbank, words, masks) for frames in (batch.frames, changed))
+    visible = visible_indices(mask_visual, 1), visible_indices(mask_audio, 0)
+    hidden, seen = (model.eval()(frames, batch.fbank, words, visible) for frames in (batch.frames, changed))
     torch.testing.assert_close(hidden.scores.segment_scores, seen.scores.segment_scores, rtol=0, atol=0)
     torch.testing.assert_close(hidden.recovered[0], seen.recovered[0], rtol=0, atol=0)
     whole = (model(frames, batch.fbank, words, None).scores.segment_scores for frames in (batch.frames, changed))
@@ -94,7 +95,7 @@ def test_masking_at_the_decoder_encodes_everything() -> None:
     model, batch = new_model(mask_at="decoder").eval(), tiny.batch(1)
     words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
     masks = choose_masks(model, teach(model, batch, SETTINGS, 0.5), replace(SETTINGS, masking="random"), 0.5)
-    hidden, whole = model(batch.frames, batch.fbank, words, masks), model(batch.frames, batch.fbank, words, None)
+    hidden, whole = (model(batch.frames, batch.fbank, words, visible) for visible in (masks.visible, None))
     torch.testing.assert_close(hidden.scores.segment_scores, whole.scores.segment_scores)
     assert hidden.recovered[0].shape == (2, model.mbt.visual.num_patches, 3 * 2 * 16 * 16)
 
@@ -103,11 +104,13 @@ def test_masking_at_the_decoder_encodes_everything() -> None:
 def test_each_masking_hides_the_ratio(model: MART, masking: str) -> None:
     chosen = replace(SETTINGS, masking=masking, verify="none")
     masks = choose_masks(model, teach(model, tiny.batch(2), chosen, 0.5), chosen, ratio=0.5)
-    for mask, part in zip(masks, (model.mbt.visual, model.mbt.audio), strict=True):
+    for mask, part in zip(masks.hidden, (model.mbt.visual, model.mbt.audio), strict=True):
         assert mask.shape == (4, part.num_patches)
         assert mask.float().mean(dim=1).tolist() == pytest.approx([0.5] * 4, abs=1 / min(part.grid))
-    times = masks[0].unflatten(1, (model.mbt.visual.grid[0], -1))
-    moments = masks[1].unflatten(1, model.mbt.audio.grid)
+    for mask, visible in zip(masks.hidden, masks.visible, strict=True):
+        assert not mask.gather(1, visible).any() and mask[0].sum() + visible.shape[1] == mask.shape[1]
+    times = masks.hidden[0].unflatten(1, (model.mbt.visual.grid[0], -1))
+    moments = masks.hidden[1].unflatten(1, model.mbt.audio.grid)
     assert (masking == "tube") == bool((times == times[:, :1]).all() and (moments == moments[:, :, :1]).all())
     assert (masking == "frame") == bool((times == times[:, :, :1]).all() and (moments == moments[:, :1]).all())
 
@@ -120,7 +123,8 @@ def test_no_masking_recovers_nothing(model: MART) -> None:
 def test_words_decide_the_emotion_mask_where_they_passed(model: MART) -> None:
     taught = teach(model, tiny.batch(2), replace(SETTINGS, verify="none"), 0.5)
     taught.verified[0, 0] = False  # segment 0 has no verified word and falls back to the class token
-    by_words, own = (choose_masks(model, taught, replace(SETTINGS, masking=m), 0.5) for m in ("emotion", "attention"))
+    settings = (replace(SETTINGS, masking=masking) for masking in ("emotion", "attention"))
+    by_words, own = (choose_masks(model, taught, chosen, 0.5).hidden for chosen in settings)
     assert torch.equal(by_words[0][0], own[0][0]) and torch.equal(by_words[1][0], own[1][0])
     has_words = taught.verified.flatten(0, 1).any(dim=1)
     assert has_words.any() and not torch.equal(by_words[1][has_words], own[1][has_words])

@@ -52,13 +52,31 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begins `peak_memory` anew with what is held now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif (control := Path("/proc/self/clear_refs")).exists():
+        control.write_text("5")
+
+
+class _OwnOperations(FlopCounterMode):
+    """Leaves out what a backward pass computes a second time, which it does with gradients enabled."""
+
+    def _count_flops(self, func_packet: Any, out: Any, args: Any, kwargs: Any) -> Any:
+        if torch._C._current_graph_task_id() != -1 and torch.is_grad_enabled():
+            return out
+        return super()._count_flops(func_packet, out, args, kwargs)
+
+
 def operation_counter() -> FlopCounterMode:
     """Counts operations of matrix products, convolutions and attention; entered, it sees forward and backward passes.
 
-    PyTorch's own formulas, and for the fused attention of a CPU, which it leaves out, those that it has for CUDA.
+    PyTorch's own formulas, and for the fused attention of a CPU, which it leaves out, those that it has for CUDA. Only
+    the model's own operations count: those that --recompute repeats are none.
     """
     operations = torch.ops.aten
-    return FlopCounterMode(
+    return _OwnOperations(
         display=False,
         custom_mapping={
             operations._scaled_dot_product_flash_attention_for_cpu: _attention,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import itertools
 import statistics
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from core.assembly import averaged, choose_weights, new_model, phases_of, pretrain_settings, step_settings
@@ -29,7 +31,7 @@ from datasets.loading import hold_out, spread
 from datasets.opening import open_loader, read_splits
 from datasets.video_batch import VideoBatch
 from main import USER_ERRORS
-from tools._benchmark_meters import Stopwatch, operation_counter, peak_memory
+from tools._benchmark_meters import Stopwatch, forget_peak_memory, operation_counter, peak_memory
 from tools._benchmark_noise import noise_batch
 
 PARTS = ("peak", "data", "pretrain", "finetune", "train")
@@ -55,9 +57,18 @@ def one_line_errors() -> Iterator[None]:
         raise DataError(str(error)) from None
 
 
-def measure(part: str, flags: argparse.Namespace, steps: int, batches: int) -> dict[str, Any]:
-    """One of PARTS, as plain numbers. batches: of `data`, 0 for an epoch. Raises DataError."""
+def measure(part: str, flags: argparse.Namespace, steps: int, batches: int, reference: bool = False) -> dict[str, Any]:
+    """One of PARTS, as plain numbers. batches: of `data`, 0 for an epoch. Raises DataError.
+
+    reference: the steps of a phase on the same videos as they would be taken without any haste: in float32, one video
+    at a time, every attention map written out, nothing recomputed or compiled.
+    """
     with one_line_errors():
+        if reference:
+            plain = {"precision": "fp32", "recompute": "none", "compile": False, "batch_size": 1}
+            plain["accu_step"] = flags.batch_size * flags.accu_step
+            with sdpa_kernel(SDPBackend.MATH):
+                return measure_steps(argparse.Namespace(**vars(flags) | plain), part, steps)
         if part == "peak":
             device = choose_device(flags.device)
             return measure_peak(device, choose_precision(flags.precision, device)[0], PEAK_SIZES[device.type])
@@ -176,6 +187,7 @@ def new_trainee(flags: argparse.Namespace, benchmark: Benchmark) -> Trainee:
 
 def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[str, Any]:
     """Whole optimiser steps of the phase `part` on one batch of noise that stays on the device."""
+    forget_peak_memory(choose_device(flags.device))
     before = peak_memory(choose_device(flags.device))
     benchmark = BENCHMARKS.get(flags.dataset) or read_splits(flags)[0]
     trainee = new_trainee(flags, benchmark)
@@ -185,8 +197,8 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
     losses = trainee.train(part, step, len(step))  # reads the words, which training does in its first epoch
     with operation_counter() as counter:
         trainee.train(part, step, len(step))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    gc.collect()  # the counter held on to tensors
+    forget_peak_memory(device)
     watch, number = Stopwatch(device), itertools.count()
 
     def mark_steps() -> None:

@@ -33,12 +33,12 @@ from core.experiment import write_json
 from datasets.errors import DataError
 from datasets.opening import read_splits
 from tools._batch import OneLineParser, command, positive, split_words
-from tools._benchmark_parts import NEED_DATA, PARTS, measure, one_line_errors
+from tools._benchmark_parts import NEED_DATA, PARTS, PHASES, measure, one_line_errors
 from tools._workers import end_with_parent
 
 TOOL = "benchmark"
 WIDTHS = 8, 60  # of the table's first columns
-Measure = Callable[[str, argparse.Namespace, int, int], dict[str, Any]]
+Measure = Callable[..., dict[str, Any]]  # of `measure`
 
 
 def main(argv: Sequence[str] | None = None, run: Measure | None = None) -> int:
@@ -67,6 +67,10 @@ def _benchmark(words: list[str], run: Measure) -> int:
             if "flop_per_step" in found[part]:
                 peak = found.get("peak", {}).get("flop_per_second")
                 found[part]["share_of_peak"] = found[part]["flop_per_second"] / peak if peak else None
+            if args.reference and part in PHASES.values():
+                plain = run(part, flags, args.steps, args.batches, True)["seconds_per_step"]
+                found[part]["reference_seconds_per_step"] = plain
+                found[part]["times_as_fast_as_reference"] = plain / found[part]["seconds_per_step"]
             for what, figure in _figures(part, found[part]):
                 print(_row(part, what, figure), flush=True)
         if args.json:
@@ -74,12 +78,14 @@ def _benchmark(words: list[str], run: Measure) -> int:
     return 0
 
 
-def measure_in_child(part: str, flags: argparse.Namespace, steps: int, batches: int) -> dict[str, Any]:
+def measure_in_child(
+    part: str, flags: argparse.Namespace, steps: int, batches: int, reference: bool = False
+) -> dict[str, Any]:
     """`measure` in a new process. Raises DataError."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_tie_to_parent) as pool:
         try:
-            return pool.submit(measure, part, flags, steps, batches).result()
+            return pool.submit(measure, part, flags, steps, batches, reference).result()
         except BrokenProcessPool:
             raise DataError(f"the process of {part} died; if memory ran out, choose a smaller --batch_size") from None
 
@@ -91,7 +97,7 @@ def _tie_to_parent() -> None:
 def _read_arguments(words: list[str]) -> argparse.Namespace:
     parser = OneLineParser(
         prog=f"{TOOL}.py",
-        usage="benchmark.py [--json FILE] [--parts PART,...] [--steps N] [--batches N] [-- flags of main.py]",
+        usage="benchmark.py [--json FILE] [--parts P,..] [--steps N] [--batches N] [--reference] [-- flags of main.py]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -100,7 +106,14 @@ def _read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--parts", type=_parts, default=list(PARTS), help=f"some of {','.join(PARTS)} (all)")
     parser.add_argument("--steps", type=positive, default=10, help="optimiser steps that are timed (10)")
     parser.add_argument("--batches", type=positive, default=0, help="batches that `data` reads (an epoch)")
+    parser.add_argument(
+        "--reference",
+        action="store_true",
+        help="take the steps once more in float32, a video at a time and without fused attention",
+    )
     args = parser.parse_args(words)
+    if args.reference and not set(args.parts) & set(PHASES.values()):
+        parser.error(f"--reference is of the parts {' and '.join(PHASES.values())}; add one to --parts")
     if args.json and not args.json.absolute().parent.is_dir():
         parser.error(f"--json {args.json}: its folder is not there; make it first")
     return args
@@ -197,6 +210,9 @@ def _figures(part: str, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "operations of a step", f"{found['flop_per_step'] / 1e9:,.1f} GFLOP"
         share = "" if found["share_of_peak"] is None else f", {found['share_of_peak']:.1%} of the peak"
         yield "achieved", f"{_speed(found['flop_per_second'])}{share}"
+        if "reference_seconds_per_step" in found:
+            yield "the same step, plain float32", f"{found['reference_seconds_per_step']:.4g} s"
+            yield "this one is faster", f"{found['times_as_fast_as_reference']:.2f} times"
 
 
 def _speed(flop_per_second: float) -> str:
