@@ -105,8 +105,6 @@ def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSet
     chosen = device.choose_device(flags.device)
     if flags.compile:
         device.check_compiler(chosen)
-    if chosen.type == "cpu":
-        device.return_freed_memory()
     precision, reason = device.choose_precision(flags.precision, chosen)
     log.info("device %s, matrix products in %s: %s", device.describe_device(chosen), precision, reason)
     return StepSettings(

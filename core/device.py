@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from pathlib import Path
 
 import torch
 
 from core.distributed import local_rank
-
-M_MMAP_THRESHOLD = -3  # of glibc's mallopt
-LARGE = 2**20  # bytes
 
 
 class DeviceError(ValueError):
@@ -81,12 +76,3 @@ def check_compiler(device: torch.device) -> None:
         raise DeviceError("--compile: no C++ compiler is found; install g++, set CXX or leave the flag out") from None
     if device.type == "cuda" and not has_triton():
         raise DeviceError("--compile: Triton is not installed or does not know this GPU; leave the flag out")
-
-
-def return_freed_memory() -> None:
-    """Lets glibc hand the memory of tensors above LARGE back when they are freed.
-
-    By itself it keeps pieces below 32 MB, and since no two layers need the same ones, holes pile up to gigabytes.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE)

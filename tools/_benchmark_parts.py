@@ -12,7 +12,7 @@ import gc
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ NEED_DATA = ("data", "train")
 PHASES = {"pre-training": "pretrain", "fine-tuning": "finetune"}
 PROGRESS = 0.5  # of a phase: pre-training masks most patches at its end
 
-PEAK_SIZES = {"cpu": (1024, 2048, 4096), "cuda": (1024, 2048, 4096, 8192)}
+PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (1024, 2048, 4096, 8192)}
 PEAK_REPEATS = 5
 PRODUCTS_AT_ONCE = {"cpu": 1, "cuda": 10}  # between two marks: one small product on CUDA is shorter than its launch
 LONGEST_PRODUCT = 5.0  # seconds; larger sizes are not tried
@@ -155,15 +155,10 @@ class Trainee:
         part: str,
         batches: Iterable[VideoBatch],
         n_batches: int,
-        on_batch: Callable[[], None] = lambda: None,
     ) -> dict[str, float]:
-        """The batches in steps of `accu_step`, in the middle of the phase; means of the losses and the throughput.
-
-        on_batch: called when the work on a batch begins.
-        """
+        """The batches in steps of `accu_step`, in the middle of the phase; means of the losses and the throughput."""
 
         def objective(batch: VideoBatch) -> dict[str, torch.Tensor]:
-            on_batch()
             with self.settings.autocast():
                 return self.phases[part].compute(batch, PROGRESS)
 
@@ -199,15 +194,16 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
         trainee.train(part, step, len(step))
     gc.collect()  # the counter held on to tensors
     forget_peak_memory(device)
-    watch, number = Stopwatch(device), itertools.count()
-
-    def mark_steps() -> None:
-        if next(number) % len(step) == 0:
-            watch.mark()
-
-    trainee.train(part, step * n_steps, len(step) * n_steps, mark_steps)
-    watch.mark()
-    seconds, n_videos = statistics.median(watch.seconds()), sum(map(len, step))
+    watch, products = Stopwatch(device), []
+    # other work slows a CPU down and lets it go again, so that products are measured beside every step
+    at_once = 1 if device.type == "cpu" else n_steps
+    for _ in range(n_steps // at_once):
+        products.append(measure_peak(device, trainee.settings.precision, PEAK_SIZES[device.type][-1:]))
+        watch.mark()
+        trainee.train(part, step * at_once, len(step) * at_once)
+        watch.mark()
+    seconds, n_videos = statistics.median(watch.seconds()[::2]) / at_once, sum(map(len, step))
+    flop, peak = counter.get_total_flops(), statistics.median(found["flop_per_second"] for found in products)
     masked = {"mask_ratio": losses["mask_ratio"]} if "mask_ratio" in losses else {}
     return masked | {
         "steps": n_steps,
@@ -216,8 +212,10 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
         "videos_per_second": n_videos / seconds,
         "peak_memory_bytes": peak_memory(device),
         "memory_before_model_bytes": before,
-        "flop_per_step": counter.get_total_flops(),
-        "flop_per_second": counter.get_total_flops() / seconds,
+        "flop_per_step": flop,
+        "flop_per_second": flop / seconds,
+        "peak_flop_per_second_meanwhile": peak,
+        "share_of_peak": flop / seconds / peak,
     }
 
 
