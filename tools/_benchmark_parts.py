@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import itertools
 import statistics
 import time
@@ -190,9 +189,6 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
     trainee.begin(part)
     step = [noise_batch(flags, len(benchmark.classes)).to(device)] * flags.accu_step
     losses = trainee.train(part, step, len(step))  # reads the words, which training does in its first epoch
-    with operation_counter() as counter:
-        trainee.train(part, step, len(step))
-    gc.collect()  # the counter held on to tensors
     forget_peak_memory(device)
     watch, products = Stopwatch(device), []
     # other work slows a CPU down and lets it go again, so that products are measured beside every step
@@ -203,6 +199,9 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
         trainee.train(part, step * at_once, len(step) * at_once)
         watch.mark()
     seconds, n_videos = statistics.median(watch.seconds()[::2]) / at_once, sum(map(len, step))
+    memory = peak_memory(device)
+    with operation_counter() as counter:  # last, because it holds on to tensors
+        trainee.train(part, step, len(step))
     flop, peak = counter.get_total_flops(), statistics.median(found["flop_per_second"] for found in products)
     masked = {"mask_ratio": losses["mask_ratio"]} if "mask_ratio" in losses else {}
     return masked | {
@@ -210,7 +209,7 @@ def measure_steps(flags: argparse.Namespace, part: str, n_steps: int) -> dict[st
         "videos_per_step": n_videos,
         "seconds_per_step": seconds,
         "videos_per_second": n_videos / seconds,
-        "peak_memory_bytes": peak_memory(device),
+        "peak_memory_bytes": memory,
         "memory_before_model_bytes": before,
         "flop_per_step": flop,
         "flop_per_second": flop / seconds,
