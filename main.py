@@ -83,7 +83,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     torch.manual_seed(flags.seed)
     benchmark, videos, test_videos = read_splits(flags)
     training_videos, held_out = hold_out(videos, flags.val_fraction, flags.seed)
-    share = distributed.rank(), distributed.n_processes()
+    share = distributed.share()
     loader = open_loader(flags, benchmark, training_videos, "training", training=True, share=share)
     held_out_loader = open_loader(flags, benchmark, held_out, "held-out", share=share) if flags.val_fraction else None
     test_loader = open_loader(flags, benchmark, test_videos, "test", share=share)
@@ -119,7 +119,8 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     def views(progress: float) -> dict[str, Figure]:
         with settings.autocast(), distributed.whole(ema.module):
             seen = view_videos(model, ema.module, shown.to(settings.device), method, progress)
-        return {"/".join(view.key): draw_view(view, benchmark.classes) for view in seen}
+        shown_here = seen if distributed.is_first() else []
+        return {"/".join(view.key): draw_view(view, benchmark.classes) for view in shown_here}
 
     def accuracy() -> float:
         with distributed.whole(ema.module):
@@ -162,8 +163,7 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     experiment.start_log(None)
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
-    share = distributed.rank(), distributed.n_processes()
-    loader = open_loader(flags, benchmark, videos, "test", share=share)
+    loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
     part = "mbt." if flags.pretrain_epochs else ""
     flags.pretrain_epochs = 0  # what scores needs no text encoder

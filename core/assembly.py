@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def phases_of(
             return pretrain_losses(model, ema, batch, method, progress)
 
     def finetune(batch: VideoBatch, progress: float) -> dict[str, torch.Tensor]:
-        with distributed.whole(ema):
+        with distributed.whole(ema) if flags.finetune_ted else nullcontext():
             return finetune_losses(model, ema, batch, method, flags.finetune_ted)
 
     # no decoder works, or no head

@@ -9,7 +9,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -55,6 +54,11 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def share() -> tuple[int, int]:
+    """Number of this process and of all, by which they divide the videos."""
+    return rank(), n_processes()
+
+
 def gathered(value: Value) -> list[Value]:
     """The values of all processes, in their order; they travel pickled. All have to call it."""
     if n_processes() == 1:
@@ -96,7 +100,9 @@ def divided_like(value: Tensor, like: Tensor) -> Tensor:
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
     """All weights of a sharded teacher are gathered inside, for which all processes have to come; others are whole."""
-    parts = [module for module in model.modules() if hasattr(module, "unshard")]
+    parts = []
+    if hasattr(model, "unshard"):
+        parts = [module for module in model.modules() if hasattr(module, "unshard")]
     for part in parts:
         part.unshard()
     try:
@@ -104,19 +110,6 @@ def whole(model: nn.Module) -> Iterator[None]:
     finally:
         for part in parts:
             part.reshard()
-
-
-def stand_in(batch: VideoBatch) -> VideoBatch:
-    """One video of zeros for a batch of none, so that a process without a video takes part in the step of the others.
-
-    Its losses are finite and are to be weighted with 0.
-    """
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    zeros = {
-        name: value.new_zeros((1, *value.shape[1:])) for name, value in tensors.items() if isinstance(value, Tensor)
-    }
-    zeros["token_mask"] = ~zeros["token_mask"]
-    return replace(batch, **zeros, cue_words=[[[] for _ in range(batch.blocks.shape[1])]], courses=[()])
 
 
 class Objective(nn.Module):

@@ -21,7 +21,7 @@ from datasets.video_batch import VideoBatch
 
 
 class NonFiniteLossError(RuntimeError):
-    """Training met a loss or a gradient that is not a number. No weight was changed by it."""
+    """Training met a loss or a gradient that is not a number. Such a gradient changed no weight."""
 
 
 class EmptySplitError(ValueError):
@@ -208,7 +208,7 @@ def _step(
     for number, batch in enumerate(group, start=1):
         batch = batch.to(settings.device)
         with nullcontext() if alone or number == len(group) else objective.no_sync():
-            losses = objective(batch if len(batch) else distributed.stand_in(batch))
+            losses = objective(batch if len(batch) else batch.stand_in())
             # gradients are averaged over the processes, here they are to be added up
             (losses["loss"] * (len(batch) * share * distributed.n_processes())).backward()
         for name, loss in losses.items():

@@ -54,7 +54,26 @@ def open_loader(
     if not videos:
         raise DataError(f"the {split} split of {flags.root_path} holds no videos; see tools/make_annotations.py")
     layout = Layout(*(flags.root_path / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
-    dataset = VideoEmotionDataset(
+    dataset = new_dataset(flags, benchmark, videos, layout, training=training)
+    for line in dataset.left_out:
+        log.warning("left out: %s", line)
+    if not len(dataset):
+        raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
+    return make_loader(
+        dataset,
+        batch_size=flags.batch_size,
+        n_threads=flags.n_threads,
+        shuffle=training,
+        seed=flags.seed,
+        share=share,
+    )
+
+
+def new_dataset(
+    flags: argparse.Namespace, benchmark: Benchmark, videos: list[Video], layout: Layout, *, training: bool
+) -> VideoEmotionDataset:
+    """These videos, read as the flags say. Raises DataError, unless --skip_bad, where one has no files."""
+    return VideoEmotionDataset(
         videos,
         benchmark,
         layout,
@@ -73,18 +92,6 @@ def open_loader(
         skip_bad=flags.skip_bad,
         sound_cache=_sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
-    )
-    for line in dataset.left_out:
-        log.warning("left out: %s", line)
-    if not len(dataset):
-        raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
-    return make_loader(
-        dataset,
-        batch_size=flags.batch_size,
-        n_threads=flags.n_threads,
-        shuffle=training,
-        seed=flags.seed,
-        share=share,
     )
 
 

@@ -43,6 +43,15 @@ class VideoBatch:
         """The batch with its tensors in page-locked memory."""
         return self._map(Tensor.pin_memory)
 
+    def stand_in(self) -> VideoBatch:
+        """One video of zeros in the shapes of this batch, for a process that has none where others take a step.
+
+        Its losses are finite and are to be weighted with 0.
+        """
+        zeros = self._map(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))
+        no_words = [[[] for _ in range(self.blocks.shape[1])]]
+        return replace(zeros, token_mask=~zeros.token_mask, cue_words=no_words, courses=[()])
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> VideoBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(value) for name, value in values.items() if isinstance(value, Tensor)})

@@ -97,7 +97,7 @@ def test_a_sharded_run_needs_torchrun(tiny_dataset: Path, tmp_path: Path, capsys
 
 
 def test_a_stand_in_for_no_video_has_finite_losses() -> None:
-    batch = distributed.stand_in(tiny.batch(0))
+    batch = tiny.batch(0).stand_in()
     assert len(batch) == 1 and batch.frames.shape == tiny.batch(1).frames.shape
     torch.manual_seed(0)
     model = build_model(tiny.SIZES)

@@ -31,6 +31,7 @@ from datasets.audio import audio_file
 from datasets.benchmarks import BENCHMARKS
 from datasets.frame_folders import frame_folder
 from datasets.frame_packs import pack_file
+from datasets.opening import new_dataset
 from datasets.subtitles import subtitle_file
 from datasets.video_emotion import Layout, VideoEmotionDataset
 from tools._batch import command, positive
@@ -92,7 +93,7 @@ def measure(root: Path, seconds: int, samples: int) -> dict[str, list[tuple[floa
     print(f"{len(sizes)} frames of {statistics.mean(sizes) / 1000:.1f} kB, with --side {PACKED_SIDE} ", end="")
     print(f"{pack_file(small, LABEL, VIDEO_ID).stat().st_size / len(sizes) / 1000:.1f} kB; {samples} samples\n")
 
-    flags = opts.parse(["--preset", "base"])
+    flags = opts.parse(["--preset", "base", "--sound_cache", str(root / "sound")])
     sound, words = audio_file(layout.audio_path, LABEL, VIDEO_ID), subtitle_file(layout.srt_path, LABEL, VIDEO_ID)
     plain = PlainLoader(folder, sound, words, flags)
     loaders: dict[str, Callable[[int], object]] = {"plain, as released": plain.read}
@@ -101,7 +102,8 @@ def measure(root: Path, seconds: int, samples: int) -> dict[str, list[tuple[floa
         ("pack", packed),
         (f"pack --side {PACKED_SIDE}", small),
     ):
-        dataset = _open_dataset(Layout(video_path, layout.audio_path, layout.srt_path), flags, root / "sound")
+        where = Layout(video_path, layout.audio_path, layout.srt_path)
+        dataset = new_dataset(flags, BENCHMARKS["ve8"], [Video(VIDEO_ID, LABEL, "training")], where, training=True)
         loaders[name] = partial(_read, dataset)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
     for epoch in range(1 + samples):
@@ -114,25 +116,6 @@ def measure(root: Path, seconds: int, samples: int) -> dict[str, list[tuple[floa
 
 def _read(dataset: VideoEmotionDataset, epoch: int) -> object:
     return dataset[epoch, 0]
-
-
-def _open_dataset(layout: Layout, flags: argparse.Namespace, sound_cache: Path) -> VideoEmotionDataset:
-    return VideoEmotionDataset(
-        [Video(VIDEO_ID, LABEL, "training")],
-        BENCHMARKS["ve8"],
-        layout,
-        n_segments=flags.seq_len,
-        snippet_duration=flags.snippet_duration,
-        sample_size=flags.sample_size,
-        audio_frames=flags.audio_frames,
-        max_tokens=flags.max_tokens,
-        max_cues=flags.max_cues,
-        min_crop_scale=flags.min_crop_scale,
-        freq_mask=flags.freq_mask,
-        time_mask=flags.time_mask,
-        training=True,
-        sound_cache=sound_cache,
-    )
 
 
 if __name__ == "__main__":
