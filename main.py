@@ -91,7 +91,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     if stored is not None:
         check_classes(benchmark, stored, folder / experiment.LAST)
     choose_weights(flags)
-    model = new_model(flags, len(benchmark.classes))
+    model = new_model(flags, len(benchmark.classes), stored["epoch"] if stored else 0)
     if stored is None:
         load_encoders(recogniser(model), flags)
     if isinstance(model, MART):

@@ -36,13 +36,15 @@ class ModelError(ValueError):
     """Sizes that contradict each other."""
 
 
-def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
-    """The model that the flags ask for: the baseline, or MART around it where there is a pre-training."""
+def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART | MBT:
+    """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training."""
     try:
         model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
         if flags.pretrain_epochs:
             text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
             model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
+            if epoch > flags.pretrain_epochs:
+                model.end_pretraining()
         set_layers(model, flags.recompute, flags.compile)
         return model
     except WeightError:
@@ -156,11 +158,17 @@ def phases_of(
         with distributed.whole(ema) if flags.finetune_ted else nullcontext():
             return finetune_losses(model, ema, batch, method, flags.finetune_ted)
 
+    def end_pretraining() -> None:
+        for each in (model, ema):
+            if isinstance(each, MART):
+                each.end_pretraining()
+
     # no decoder works, or no head
     partial = flags.masking == "none" or (flags.unlabelled and not method.distribution)
     first = Phase("pre-training", 0, flags.pretrain_epochs, model, pretrain, partial, experiment.PRETRAINED, show=views)
     n_epochs = flags.pretrain_epochs + flags.n_epochs
     second = Phase(
-        "fine-tuning", first.end, n_epochs, recogniser(model), finetune, accuracy=accuracy, patience=flags.patience
-    )
+        "fine-tuning", first.end, n_epochs, recogniser(model), finetune,
+        accuracy=accuracy, patience=flags.patience, prepare=end_pretraining,
+    )  # fmt: skip
     return [first, second] if flags.pretrain_epochs else [second]

@@ -16,6 +16,7 @@ from models.tacl import TemporalAffectiveComplementaryLearning, WordVectors
 from models.text import TextEncoder
 
 Pair = tuple[Tensor, Tensor]  # of the visual and of the audio patches
+PRETRAINING_ALONE = ("tacl", "visual_decoder", "audio_decoder")
 MOST_KNOWN_VALUES = 2**29  # of word features, 1 GiB on the device
 
 
@@ -113,6 +114,12 @@ class MART(nn.Module):
         if encoded_all:
             shown = tuple(gather_tokens(patches, index) for patches, index in zip(shown, visible, strict=True))
         return tuple(decode(patches, index) for decode, patches, index in zip(decoders, shown, visible, strict=True))
+
+    def end_pretraining(self) -> None:
+        """Let go of what fine-tuning does not use, the attention of the words and the decoders."""
+        for name in PRETRAINING_ALONE:
+            if hasattr(self, name):
+                delattr(self, name)
 
     @torch.no_grad()
     def patch_targets(self, frames: Tensor, fbank: Tensor) -> Pair:

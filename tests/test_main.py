@@ -53,6 +53,8 @@ def test_a_run_leaves_everything_behind(trained: Path) -> None:
     assert metrics["n_videos"] == 8 == sum(map(sum, metrics["confusion_matrix"]))
     assert {"kl", "chebyshev", "clark", "canberra", "cosine", "intersection", "map"} <= set(metrics["temporal"])
     assert json.loads((trained / "flags.json").read_text())["embed_dim"] == 24
+    pretrained, last = (set(load_checkpoint(trained / f"{name}.pt")["ema"]) for name in ("pretrained", "last"))
+    assert {name.split(".")[0] for name in pretrained - last} == {"tacl", "visual_decoder", "audio_decoder"}
     log = (trained / "log.txt").read_text()
     expected = ("pre-training 1/3", "fine-tuning 3/3", "AccE", "videos/s", "waiting for data")
     assert [words for words in expected if words not in log] == []

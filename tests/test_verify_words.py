@@ -46,6 +46,8 @@ def test_a_checkpoint_is_measured_on_both_splits(
     run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = tiny_dataset / "words.json"
+    assert verify_words.main([str(run / "last.pt"), "--words", str(known)]) == 0, "a fine-tuned model verifies, too"
+    capsys.readouterr()
     assert verify_words.main([str(run / "pretrained.pt"), str(run / "pretrained.pt"), "--words", str(known)]) == 0
     table = capsys.readouterr().out
     assert "| stage, training videos | precision | recall |" in table and "| stage, test videos |" in table
