@@ -104,12 +104,13 @@ def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
 
 
 def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSettings:
-    """Device and number format, chosen here once and logged with the reason."""
+    """Device and number format, chosen here once and logged with the reason, and the order of the channels."""
     chosen = device.choose_device(flags.device)
     if flags.compile:
         device.check_compiler(chosen)
     precision, reason = device.choose_precision(flags.precision, chosen)
     log.info("device %s, matrix products in %s: %s", device.describe_device(chosen), precision, reason)
+    log.info("channels first: the only convolutions cut patches, which takes longer with channels last")
     return StepSettings(
         device=chosen,
         precision=precision,
