@@ -98,11 +98,41 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group = parser.add_argument_group("what to do")
     group.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="set of defaults for all other flags")
     group.add_argument("--eval", action="store_true", help="evaluate --checkpoint on the test split")
-    group.add_argument("--checkpoint", type=Path, help="file that a training run wrote, for --eval")
-    group.add_argument("--json", type=Path, help="with --eval: write the metrics here as JSON, 0..1")
+    group.add_argument(
+        "--predict",
+        nargs="+",
+        type=Path,
+        metavar="VIDEO",
+        help="the emotions over time of video files, or of all in a folder, by --checkpoint",
+    )
+    group.add_argument("--serve", action="store_true", help="the same in a web page on this computer; needs gradio")
+    group.add_argument("--checkpoint", type=Path, help="file that a training run wrote, for --eval, --predict, --serve")
+    group.add_argument(
+        "--json", type=Path, help="with --eval: write the metrics here, 0..1; with --predict: write what was found"
+    )
     group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
     group.add_argument("--overwrite", action="store_true", help="replace an existing experiment of this name")
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
+
+    group = parser.add_argument_group("prediction", "with --predict and --serve; --out and --report also with --eval")
+    group.add_argument("--csv", type=Path, help="write one line per segment here")
+    group.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the pages; default predictions, unless --json or --csv is given, with --eval report beside "
+        "the checkpoint",
+    )
+    group.add_argument("--report", action="store_true", help="with --eval: write a page with metrics and mistakes")
+    group.add_argument("--embed", action="store_true", help="put the video into its page instead of beside it")
+    group.add_argument(
+        "--srt", type=Path, help="subtitles of the one video; default its name with .srt, where there is one"
+    )
+    group.add_argument("--text", action="store_true", help="recognise the speech of videos without subtitles")
+    group.add_argument("--speech_model", default="tiny.en", help="of --text: faster-whisper's, a name or a folder")
+    group.add_argument(
+        "--segment_seconds", type=_ABOVE_ZERO, help="length of a segment; default the mean one of the model's training"
+    )
+    group.add_argument("--port", type=_POSITIVE, default=7860, help="of --serve")
 
     group = parser.add_argument_group("data", "relative paths of the parts are taken from --root_path")
     group.add_argument(
