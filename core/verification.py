@@ -16,6 +16,15 @@ def temporal_scores(segment_scores: Tensor, video_scores: Tensor) -> Tensor:
     return video_scores.softmax(dim=-1)[:, None] * segment_scores
 
 
+def content_scores(segment_scores: Tensor, belief: Tensor) -> Tensor:
+    """Temporal scores (B, S, C) that cues are checked against: `belief` (B, C), the emotions' probabilities in the
+    video, times the scores of its segments (B, S, C) above the lowest of them.
+    """
+    # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
+    lowest = segment_scores.amin(dim=(1, 2), keepdim=True)
+    return temporal_scores(segment_scores - lowest, belief.clamp_min(1e-12).log())
+
+
 def verify_cues(
     scores: Tensor,
     sentiment: Tensor,

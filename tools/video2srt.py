@@ -24,9 +24,9 @@ from faster_whisper.utils import download_model
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
+from datasets.media import NoSoundTrack, SoundTrack
 from datasets.subtitles import Subtitle, subtitle_file
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
-from tools._media import NoSoundTrack, SoundTrack
 from tools._workers import cores
 
 TOOL = "video2srt"
