@@ -37,7 +37,7 @@ from core.trainer import Trainer
 from core.views import view_videos
 from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
-from datasets.loading import hold_out, read_spread, still
+from datasets.loading import hold_out, read_spread, segment_seconds, still
 from datasets.opening import open_loader, read_splits
 from models.build import count_parameters
 from models.mart import MART
@@ -106,9 +106,11 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
 
     ema = averaged(model, flags.ema_decay)
     divide(flags, model, ema)
+    data = {"classes": list(benchmark.classes), "polarity": list(benchmark.polarity)}
+    data["segment_seconds"] = (stored or {}).get("segment_seconds") or segment_seconds(loader.dataset)
     trainer = Trainer(
         model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
-        opts.to_stored(flags), benchmark.classes, flags.save_every,
+        opts.to_stored(flags), data, flags.save_every,
     )  # fmt: skip
     if stored is not None:
         trainer.restore(stored)

@@ -87,7 +87,8 @@ def cut_second(spectrogram: np.ndarray | Tensor, centre: float, n_frames: int) -
     from its start.
     """
     start = _window_start(len(spectrogram), centre, n_frames)
-    return _copied(spectrogram[np.arange(start, start + n_frames) % len(spectrogram)])
+    rows = spectrogram[np.arange(start, start + n_frames) % len(spectrogram)]
+    return torch.from_numpy(np.array(rows, dtype=np.float32))
 
 
 def log_mel_second(waveform: np.ndarray, centre: float, n_frames: int) -> Tensor:
@@ -98,8 +99,8 @@ def log_mel_second(waveform: np.ndarray, centre: float, n_frames: int) -> Tensor
     length, shift = (round(seconds * SAMPLE_RATE) for seconds in (FRAME_LENGTH, FRAME_SHIFT))
     n_all = 1 + (len(waveform) - length) // shift
     start = _window_start(n_all, centre, n_frames)
-    begin, end = start, min(start + n_frames, n_all)
-    return cut_second(_spectrogram(waveform[begin * shift : (end - 1) * shift + length]), 0.0, n_frames)
+    end = min(start + n_frames, n_all)
+    return cut_second(_spectrogram(waveform[start * shift : (end - 1) * shift + length]), 0.0, n_frames)
 
 
 def _spectrogram(samples: np.ndarray) -> Tensor:
@@ -121,10 +122,6 @@ def _window_start(length: int, centre: float, n_frames: int) -> int:
     span = (n_frames - 1) * FRAME_SHIFT + FRAME_LENGTH
     start = math.floor((centre - span / 2) / FRAME_SHIFT + 0.5)
     return max(0, min(start, length - n_frames))
-
-
-def _copied(rows: np.ndarray | Tensor) -> Tensor:
-    return torch.from_numpy(np.array(rows, dtype=np.float32))
 
 
 def _decode(content: bytes, suffix: str) -> tuple[int, int, np.ndarray]:

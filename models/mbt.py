@@ -134,8 +134,7 @@ class MBT(nn.Module):
 
     def score(self, tokens: SegmentTokens, n_videos: int) -> MBTOutput:
         """Features and scores of the segments and, by the same heads on the pooled features, of their videos."""
-        visual, audio = tokens.features
-        return self.classify(visual.unflatten(0, (n_videos, -1)), audio if audio is None else audio.unflatten(0, (n_videos, -1)))
+        return self.classify(*(each if each is None else each.unflatten(0, (n_videos, -1)) for each in tokens.features))
 
     def classify(self, visual_features: Tensor, audio_features: Tensor | None) -> MBTOutput:
         """Scores of B videos by the features (B, S, D) of their segments."""
@@ -157,4 +156,5 @@ class MBT(nn.Module):
 
     def forward(self, frames: Tensor, fbank: Tensor | None) -> MBTOutput:
         """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
-        return self.score(self.encode(frames.flatten(0, 1), None if fbank is None else fbank.flatten(0, 1)), len(frames))
+        sound = None if fbank is None else fbank.flatten(0, 1)
+        return self.score(self.encode(frames.flatten(0, 1), sound), len(frames))
