@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+SENTIMENTS = {-1: "negative", 0: "neutral", +1: "positive"}
 SCHEMA_VERSION = 1  # of the JSON file; docs/prediction.md describes it, and every change of a key's meaning raises it
 
 
@@ -30,6 +31,10 @@ class Segment:
     degree: float  # the segment's share of the video's emotion over time; all segments' sum to 1
     text: str = ""  # of the subtitles that are shown in it
     words: tuple[Word, ...] = ()
+
+    def emotion(self, classes: tuple[str, ...]) -> str:
+        """The most probable of the classes."""
+        return classes[max(range(len(classes)), key=self.probabilities.__getitem__)]
 
 
 @dataclass(frozen=True)

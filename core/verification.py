@@ -64,6 +64,21 @@ def verify_cues(
     return verified & ((degree - content).abs() < threshold)
 
 
+def last_stage(
+    scores: Tensor,
+    sentiment: Tensor,
+    emotion: Tensor,
+    degree: Tensor,
+    valid: Tensor,
+    polarity: Tensor,
+    threshold: float,
+) -> Tensor:
+    """The last of STAGES that each cue passes, by its number, int64 (B, S, K); -1 for padding. See `verify_cues`."""
+    cues = sentiment, emotion, degree, valid
+    # a stage is passed only after all before it
+    return torch.stack([verify_cues(scores, *cues, polarity, threshold, stage) for stage in STAGES]).sum(dim=0) - 1
+
+
 def temporal_emotion_distribution(
     scores: Tensor, emotion: Tensor, degree: Tensor, verified: Tensor, mix: float, temperature: float
 ) -> Tensor:
