@@ -229,7 +229,7 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
 
 
 def run(argv: list[str] | None) -> int:
-    """Read the flags - of a stored run, where one is continued or used - and do what they ask. Gives the exit status."""
+    """Read the flags - of a stored run, where one is continued or used - and do what they ask; gives the status."""
     flags = opts.parse(argv)
     if flags.eval or flags.predict:
         opts.check(flags)

@@ -62,9 +62,7 @@ def make_folder(folder: Path, overwrite: bool) -> Path:
     except OSError as error:
         raise ExperimentError(f"{one_line(folder)}: cannot be used ({error.strerror}); choose another --out") from None
     if taken and not overwrite:
-        raise ExperimentError(
-            f"{one_line(folder)} is there already; replace it with --overwrite, or choose another --out"
-        )
+        raise ExperimentError(f"{one_line(folder)} is there already; add --overwrite, or choose another --out")
     return folder
 
 
