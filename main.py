@@ -204,13 +204,16 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
     videos = find_videos(flags.predict)
     predict_file = open_predictor(flags, stored)
     out = flags.out or (None if flags.json or flags.csv else Path("predictions"))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)  # before anything is computed
     found, failed = [], []
     for video, name in zip(videos, prediction_files.folder_names(videos), strict=True):
         try:
-            folder = out and prediction_files.make_folder(out / name, flags.overwrite)
+            if out:
+                prediction_files.check_folder(out / name, flags.overwrite)
             prediction, _ = predict_file(video)
-            if folder:
-                prediction_files.write_folder(folder, prediction)
+            if out:
+                prediction_files.write_folder(out / name, prediction)
         except USER_ERRORS as error:
             failed.append(video)
             log.error("FAILED %s: %s", report.one_line(video), error)

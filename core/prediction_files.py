@@ -50,20 +50,18 @@ def write_csv(path: Path, predictions: Sequence[Prediction]) -> None:
 
 def write_folder(folder: Path, prediction: Prediction) -> None:
     """What is kept of one video: prediction.json and segments.csv. Raises ExperimentError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(f"{one_line(folder)}: cannot be made ({error.strerror}); choose another --out") from None
     write_json(folder / "prediction.json", as_json(prediction))
     write_csv(folder / "segments.csv", [prediction])
 
 
-def make_folder(folder: Path, overwrite: bool) -> Path:
-    """The folder, which is new or empty unless its files may be replaced. Raises ExperimentError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
-    except OSError as error:
-        raise ExperimentError(f"{one_line(folder)}: cannot be used ({error.strerror}); choose another --out") from None
-    if taken and not overwrite:
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """See that a folder is new or empty, or may be written into. Raises ExperimentError."""
+    if not overwrite and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ExperimentError(f"{one_line(folder)} is there already; add --overwrite, or choose another --out")
-    return folder
 
 
 def folder_names(videos: Sequence[Path]) -> list[str]:

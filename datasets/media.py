@@ -21,6 +21,7 @@ import numpy as np
 from datasets.errors import DataError
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
 SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
 

@@ -2,7 +2,7 @@
 
 The sound is decoded first and kept, 64 kB a second, since its mean is a part of every spectrogram. Then the picture is
 decoded once, and only the frames of clips are kept until their segment is complete. They go through the JPEG of
-tools/video2imgs.py, so that the pixels are those which training reads.
+tools/video2imgs.py, so that what a model gets is what the dataset gives of the same video taken apart.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.audio import FRAME_LENGTH, SAMPLE_RATE, centred, log_mel_second
+from datasets.audio import centred, log_mel_second
 from datasets.errors import DataError
 from datasets.frames import decode_frames
 from datasets.jpeg import decode_picture, encode_picture, picture_size
 from datasets.lexicon import AffectiveLexicon, FoundCue
-from datasets.media import Clock, NoSoundTrack, PictureTrack, SoundTrack
+from datasets.media import Clock, NoSoundTrack, PictureTrack
 from datasets.segments import blocks, clip_centres, clip_frames
 from datasets.subtitles import Subtitle, text_between
 from datasets.transforms import FrameTransform
+from datasets.video_sound import read_video_sound
 
 MAX_SEGMENTS = 100_000  # of a video, 40 hours of 1.5 s each
 THUMBNAIL_WIDTH = 160  # pixels
@@ -100,7 +101,8 @@ class VideoFile:
                 while segment < len(centres) and last[segment] < numbers.stop:
                     fbank = None
                     if waveform is not None:
-                        fbank = log_mel_second(waveform, centres[segment], self._audio_frames)
+                        second = log_mel_second(waveform, centres[segment], self._audio_frames)
+                        fbank = second.half().float()  # rounded as the cache of spectrograms is
                     yield self._clip(kept, self._frames[segment], fbank)
                     segment += 1
                     kept = {k: content for k, content in kept.items() if segment < len(first) and k >= first[segment]}
@@ -114,21 +116,15 @@ class VideoFile:
 
     def _read_sound(self, clock: Clock) -> np.ndarray | None:
         try:
-            track = SoundTrack(self.path, (SAMPLE_RATE,), clock)
-            # like an mp3, which holds nothing louder
-            sound = np.concatenate([np.clip(block, -1, 1).mean(axis=1) for block in track.blocks()])
-            if len(sound) < FRAME_LENGTH * SAMPLE_RATE:
-                raise DataError(f"it lasts {len(sound) / SAMPLE_RATE:.3f} s")
-            if not np.isfinite(sound).all():
-                raise DataError("it holds samples that are not numbers")
+            sound, damage = read_video_sound(self.path, clock)
         except NoSoundTrack:
             self.add_note("No sound track: the picture alone was scored.")
             return None
         except (DataError, av.FFmpegError) as error:
             self.add_note(f"The sound was left out ({error}): the picture alone was scored.")
             return None
-        if str(track.damage):
-            self.add_note(f"Sound: {track.damage}.")
+        if str(damage):
+            self.add_note(f"Sound: {damage}.")
         return sound
 
 
