@@ -185,10 +185,10 @@ def open_predictor(
 ) -> Callable[[Path], tuple[Prediction, list[bytes]]]:
     """What a checkpoint's model says of a video file, and a JPEG of each segment. Raises USER_ERRORS, of both calls."""
     benchmark = benchmark_of_model(flags.dataset, stored["classes"], stored.get("polarity"))
-    segment_seconds = flags.segment_seconds or stored.get("segment_seconds")
-    if segment_seconds is None:
+    seconds = flags.segment_seconds or stored.get("segment_seconds")
+    if seconds is None:
         raise opts.UsageError(f"{flags.checkpoint} does not say how long its segments are: give --segment_seconds")
-    open_video = video_opener(flags, benchmark, segment_seconds)
+    open_video = video_opener(flags, benchmark, seconds)
     settings = step_settings(flags, benchmark.polarity)
     model = stored_recogniser(flags, stored).to(settings.device).eval()
     description = {"checkpoint": str(flags.checkpoint), "epoch": stored["epoch"], "dataset": flags.dataset}
@@ -203,6 +203,7 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
     experiment.start_log(None)
     videos = find_videos(flags.predict)
     predict_file = open_predictor(flags, stored)
+    stored.clear()  # the weights are in the model now
     out = flags.out or (None if flags.json or flags.csv else Path("predictions"))
     if out:
         out.mkdir(parents=True, exist_ok=True)  # before anything is computed
@@ -214,7 +215,7 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
             prediction, _ = predict_file(video)
             if out:
                 prediction_files.write_folder(out / name, prediction)
-        except USER_ERRORS as error:
+        except (*USER_ERRORS, OSError) as error:
             failed.append(video)
             log.error("FAILED %s: %s", report.one_line(video), error)
             continue

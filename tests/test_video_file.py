@@ -120,12 +120,15 @@ def test_a_sound_that_cannot_be_decoded_is_left_out_with_the_reason(tmp_path: Pa
 
 
 def test_damage_is_noted(tmp_path: Path) -> None:
-    damaged = {"broken_sound": [9], "broken_pictures": [5]}
-    sound = tone(2.4, 48_000)[:, None]
-    video = open_video(write_video(tmp_path / "a.webm", grey(LEVELS), sound=sound, sound_rate=48_000, **damaged))
-    clips = list(video.clips())
-    assert len(clips) == 5 and all(clip.fbank is not None for clip in clips)
-    assert [note.split(":")[0] for note in video.notes] == ["Sound", "Picture"]
+    sound = tone(2.4, 16_000)[:, None]
+    for path in (
+        write_video(tmp_path / "sound.mp4", grey(LEVELS), sound=sound, broken_sound=[9]),
+        write_video(tmp_path / "picture.webm", grey(LEVELS), sound=sound, sound_rate=48_000, broken_pictures=[5]),
+    ):
+        video = open_video(path)
+        clips = list(video.clips())
+        assert len(clips) == 5 and all(clip.fbank is not None for clip in clips)
+        assert video.notes == (f"{path.stem.capitalize()}: damaged packets skipped: 1.",)
     path = write_video(tmp_path / "cut.mkv", grey(LEVELS * 5))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     cut = open_video(path)
