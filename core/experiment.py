@@ -80,7 +80,9 @@ class _BarFriendly(logging.StreamHandler):
     """Log lines above a progress bar, not through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
+        encoding = sys.stdout.encoding or "utf-8"
+        # names of files may hold what the terminal cannot show
+        tqdm.write(self.format(record).encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
         sys.stdout.flush()
 
 
