@@ -42,9 +42,8 @@ def test_stored_flags_become_the_defaults() -> None:
 
 
 def test_what_one_prediction_asks_for_is_not_stored() -> None:
-    words = (
-        "--predict a.mp4 --csv a --out o --srt s --text --speech_model m --segment_seconds 3 --embed --port 1".split()
-    )
+    words = ["--predict", "a.mp4", "--csv", "a", "--out", "o", "--srt", "s", "--text", "--speech_model", "m", "--embed"]
+    words += ["--segment_seconds", "3", "--report", "--port", "1", "--json", "j", "--checkpoint", "c"]
     assert vars(opts.parse([], opts.to_stored(opts.parse(words)))) == vars(opts.parse([]))
 
 
