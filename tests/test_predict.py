@@ -18,6 +18,7 @@ import main
 import opts
 from core.checkpoint import load_checkpoint
 from core.prediction import Prediction
+from core.report import one_line
 from datasets.benchmarks import BENCHMARKS
 from datasets.media import MP3_RATES
 from tests import models, tiny
@@ -151,7 +152,8 @@ def test_any_name(checkpoint: Path, video: Path, tmp_path: Path, name: str, caps
     out = capsys.readouterr().out
     assert status == 0 and json.loads(Path("a.json").read_text())["file"] == str(folder / name)
     assert len(list(Path("o").glob("*/prediction.json"))) == 1
-    assert len(out.splitlines()) == 3, "the device, the video, the sum"
+    result, summary = out.splitlines()[-2:]
+    assert result.startswith(f"{one_line(folder / name)}: ") and summary == "predicted 1 of 1 videos"
 
 
 def test_subtitles_that_are_asked_for_and_those_that_are_damaged(
