@@ -1,4 +1,4 @@
-"""Train a model or evaluate a checkpoint: `python main.py --help`."""
+"""Train a model, evaluate a checkpoint or predict videos with it: `python main.py --help`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
-from core import checkpoint, device, distributed, evaluation, experiment, report
+from core import checkpoint, device, distributed, evaluation, experiment, prediction_files, report
 from core.assembly import (
     ModelError,
     averaged,
@@ -30,15 +31,19 @@ from core.assembly import (
     pretrain_settings,
     recogniser,
     step_settings,
+    stored_recogniser,
 )
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.pictures import draw_view
+from core.predicting import PredictionError, Predictor
+from core.prediction import Prediction
 from core.trainer import Trainer
 from core.views import view_videos
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks import Benchmark, benchmark_of_model
 from datasets.errors import DataError
-from datasets.loading import hold_out, read_spread, still
-from datasets.opening import open_loader, read_splits
+from datasets.loading import hold_out, read_spread, segment_seconds, still
+from datasets.opening import open_loader, read_splits, video_opener
+from datasets.video_names import find_videos
 from models.build import count_parameters
 from models.mart import MART
 from models.weight_files import WeightError
@@ -55,6 +60,7 @@ USER_ERRORS = (
     EmptySplitError,
     experiment.ExperimentError,
     ModelError,
+    PredictionError,
     WeightError,
 )
 
@@ -106,9 +112,11 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
 
     ema = averaged(model, flags.ema_decay)
     divide(flags, model, ema)
+    data = {"classes": list(benchmark.classes), "polarity": list(benchmark.polarity)}
+    data["segment_seconds"] = (stored or {}).get("segment_seconds") or segment_seconds(loader.dataset)
     trainer = Trainer(
         model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
-        opts.to_stored(flags), benchmark.classes, flags.save_every,
+        opts.to_stored(flags), data, flags.save_every,
     )  # fmt: skip
     if stored is not None:
         trainer.restore(stored)
@@ -165,26 +173,77 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
-    part = "mbt." if flags.pretrain_epochs else ""
-    flags.pretrain_epochs = 0  # what scores needs no text encoder
-    model = new_model(flags, len(benchmark.classes))
-    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
-    checkpoint.load_weights(model, weights, flags.checkpoint)
-    metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
+    model = stored_recogniser(flags, stored).to(settings.device)
+    metrics = score_split(model, loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():
         experiment.write_json(flags.json, metrics)
 
 
-def run(argv: list[str] | None) -> None:
-    """Read the flags - of a stored run, where one is continued or evaluated - and do what they ask."""
+def open_predictor(
+    flags: argparse.Namespace, stored: dict[str, Any]
+) -> Callable[[Path], tuple[Prediction, list[bytes]]]:
+    """What a checkpoint's model says of a video file, and a JPEG of each segment. Raises USER_ERRORS, of both calls."""
+    benchmark = benchmark_of_model(flags.dataset, stored["classes"], stored.get("polarity"))
+    seconds = flags.segment_seconds or stored.get("segment_seconds")
+    if seconds is None:
+        raise opts.UsageError(f"{flags.checkpoint} does not say how long its segments are: give --segment_seconds")
+    open_video = video_opener(flags, benchmark, seconds)
+    settings = step_settings(flags, benchmark.polarity)
+    model = stored_recogniser(flags, stored).to(settings.device).eval()
+    description = {"checkpoint": str(flags.checkpoint), "epoch": stored["epoch"], "dataset": flags.dataset}
+    predictor = Predictor(
+        model, settings, benchmark.classes, description, flags.val_len, flags.verify, flags.degree_threshold
+    )
+    return lambda path: predictor(open_video(path))
+
+
+def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
+    """Predict every video and write what was found; one that fails does not stop the others. Gives the exit status."""
+    experiment.start_log(None)
+    videos = find_videos(flags.predict)
+    predict_file = open_predictor(flags, stored)
+    stored.clear()  # the weights are in the model now
+    out = flags.out or (None if flags.json or flags.csv else Path("predictions"))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)  # before anything is computed
+    found, failed = [], []
+    for video, name in zip(videos, prediction_files.folder_names(videos), strict=True):
+        try:
+            if out:
+                prediction_files.check_folder(out / name, flags.overwrite)
+            prediction, _ = predict_file(video)
+            if out:
+                prediction_files.write_folder(out / name, prediction)
+        except (*USER_ERRORS, OSError) as error:
+            failed.append(video)
+            log.error("FAILED %s: %s", report.one_line(video), error)
+            continue
+        found.append(prediction)
+        log.info(report.prediction_line(prediction))
+        for note in prediction.notes:
+            log.info("  %s", note)
+    if flags.json and found:
+        contents = [prediction_files.as_json(prediction) for prediction in found]
+        experiment.write_json(flags.json, contents if len(videos) > 1 else contents[0])
+    if flags.csv and found:
+        prediction_files.write_csv(flags.csv, found)
+    log.info(report.outcome(len(found), failed))
+    return 0 if not failed else 1 if found else 2
+
+
+def run(argv: list[str] | None) -> int:
+    """Read the flags - of a stored run, where one is continued or used - and do what they ask; gives the status."""
     flags = opts.parse(argv)
-    if flags.eval:
+    if flags.eval or flags.predict:
         opts.check(flags)
         stored = checkpoint.load_checkpoint(flags.checkpoint)
         flags = opts.parse(argv, stored["flags"])
+        if flags.predict:
+            return predict(flags, stored)
         with distributed.joined(device.choose_device(flags.device)):
-            return evaluate(flags, stored)
+            evaluate(flags, stored)
+        return 0
     stored = None
     if flags.resume:
         folder = flags.result_path / flags.expr_name
@@ -201,12 +260,13 @@ def run(argv: list[str] | None) -> None:
         now = distributed.gathered(time.strftime("%Y%m%d-%H%M%S"))[0]
         flags.expr_name = flags.expr_name or f"{'debug' if flags.debug else flags.preset}-{now}"
         train(flags, stored)
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0, 2 for something the user can mend, 3 for a loss that is not a number, 130 when interrupted."""
     try:
-        run(argv)
+        return run(argv)
     except USER_ERRORS as error:
         if "--debug" in (argv or sys.argv):
             raise
@@ -221,7 +281,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; a training run goes on with --resume --expr_name NAME", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

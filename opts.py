@@ -52,6 +52,12 @@ MACHINE_FLAGS = frozenset(
 )
 
 
+# Flags of the group "prediction", which belong to one command and not to a run.
+PREDICTION_FLAGS = frozenset(
+    {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port"}
+)
+
+
 class UsageError(ValueError):
     """Flags that contradict each other or a stored run."""
 
@@ -90,7 +96,7 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     """The parser, with `defaults` (of a preset or a stored run) in place of its own."""
     parser = _Parser(
         prog="main.py",
-        description="Train MART, or evaluate a checkpoint with --eval.",
+        description="Train MART, evaluate a checkpoint with --eval, or predict your own videos with --predict.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
@@ -98,11 +104,41 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group = parser.add_argument_group("what to do")
     group.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="set of defaults for all other flags")
     group.add_argument("--eval", action="store_true", help="evaluate --checkpoint on the test split")
-    group.add_argument("--checkpoint", type=Path, help="file that a training run wrote, for --eval")
-    group.add_argument("--json", type=Path, help="with --eval: write the metrics here as JSON, 0..1")
+    group.add_argument(
+        "--predict",
+        nargs="+",
+        type=Path,
+        metavar="VIDEO",
+        help="the emotions over time of video files, or of all in a folder, by --checkpoint",
+    )
+    group.add_argument("--serve", action="store_true", help="the same in a web page on this computer; needs gradio")
+    group.add_argument("--checkpoint", type=Path, help="file that a training run wrote, for --eval, --predict, --serve")
+    group.add_argument(
+        "--json", type=Path, help="with --eval: write the metrics here, 0..1; with --predict: write what was found"
+    )
     group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
     group.add_argument("--overwrite", action="store_true", help="replace an existing experiment of this name")
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
+
+    group = parser.add_argument_group("prediction", "with --predict and --serve; --out and --report also with --eval")
+    group.add_argument("--csv", type=Path, help="write one line per segment here")
+    group.add_argument(
+        "--out",
+        type=Path,
+        help="folder for the pages; default predictions, unless --json or --csv is given, with --eval report beside "
+        "the checkpoint",
+    )
+    group.add_argument("--report", action="store_true", help="with --eval: write a page with metrics and mistakes")
+    group.add_argument("--embed", action="store_true", help="put the video into its page instead of beside it")
+    group.add_argument(
+        "--srt", type=Path, help="subtitles of the one video; default its name with .srt, where there is one"
+    )
+    group.add_argument("--text", action="store_true", help="recognise the speech of videos without subtitles")
+    group.add_argument("--speech_model", default="tiny.en", help="of --text: faster-whisper's, a name or a folder")
+    group.add_argument(
+        "--segment_seconds", type=_ABOVE_ZERO, help="length of a segment; default the mean one of the model's training"
+    )
+    group.add_argument("--port", type=_POSITIVE, default=7860, help="of --serve")
 
     group = parser.add_argument_group("data", "relative paths of the parts are taken from --root_path")
     group.add_argument(
@@ -296,12 +332,7 @@ def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -
 
 def check(flags: argparse.Namespace) -> None:
     """Refuse flags that together make no sense. Raises UsageError."""
-    if flags.eval and (flags.checkpoint is None or flags.resume or flags.overwrite):
-        raise UsageError("--eval needs --checkpoint results/<experiment>/last.pt, and no --resume or --overwrite")
-    if not flags.eval and (flags.checkpoint or flags.json):
-        raise UsageError("--checkpoint and --json go with --eval; to continue a run: --resume --expr_name NAME")
-    if flags.json and not flags.json.absolute().parent.is_dir():
-        raise UsageError(f"--json {flags.json}: its folder is not there; make it first")
+    _check_use(flags)
     if flags.fsdp and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise UsageError("--fsdp divides among processes: torchrun --nproc_per_node N main.py --fsdp ...")
     if flags.resume and (flags.debug or flags.overwrite):
@@ -322,6 +353,39 @@ def check(flags: argparse.Namespace) -> None:
         raise UsageError(f"--finetune_ted keeps a distribution that --target {flags.target} does not learn")
 
 
+def _check_use(flags: argparse.Namespace) -> None:
+    """What goes with --eval, --predict and --serve, and what they are not without. Raises UsageError."""
+    uses = [f"--{name}" for name in ("eval", "predict", "serve") if getattr(flags, name)]
+    if len(uses) > 1:
+        raise UsageError(f"{' and '.join(uses)}: one at a time")
+    if not uses and (flags.checkpoint or flags.json):
+        raise UsageError(
+            "--checkpoint and --json go with --eval or --predict; to continue a run: --resume --expr_name NAME"
+        )
+    if uses and (flags.checkpoint is None or flags.resume):
+        raise UsageError(f"{uses[0]} needs --checkpoint results/<experiment>/last.pt, and no --resume")
+    if flags.overwrite and (flags.eval or flags.serve):
+        raise UsageError("--overwrite replaces an experiment, or the output of --predict")
+    for name, where in (
+        ("csv", ("predict",)), ("srt", ("predict",)), ("embed", ("predict",)), ("out", ("predict", "eval")),
+        ("report", ("eval",)), ("text", ("predict", "serve")), ("segment_seconds", ("predict", "serve")),
+    ):  # fmt: skip
+        if getattr(flags, name) and not any(getattr(flags, use) for use in where):
+            raise UsageError(f"--{name} goes with {' or '.join(f'--{use}' for use in where)}")
+    for name in ("json", "csv"):
+        path = getattr(flags, name)
+        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UsageError(f"--{name} {path}: is a folder, or its folder is not there; give a file in one that is")
+    if flags.csv and flags.csv == flags.json:
+        raise UsageError(f"--csv and --json {flags.csv}: two files need two names")
+    if flags.srt and (len(flags.predict) > 1 or flags.predict[0].is_dir()):
+        raise UsageError("--srt belongs to one video; of several, each may have its .srt beside it")
+    if flags.srt and flags.text:
+        raise UsageError("--text recognises the speech of videos without subtitles: leave it out, or --srt")
+    if (flags.predict or flags.serve) and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise UsageError(f"{uses[0]} runs in one process: start it with python, not with torchrun")
+
+
 def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
     """Flags as plain values for a JSON file or a checkpoint."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())}
@@ -330,7 +394,7 @@ def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
 def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
     """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
     known = vars(build_parser({}).parse_args([]))
-    forget = {"eval", "checkpoint", "json", "resume", "overwrite", "debug"}
+    forget = {"eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "debug", *PREDICTION_FLAGS}
     paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "sound_cache"}
     return {
         name: Path(value) if name in paths and value is not None else value

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from timm.utils import ModelEmaV3
 
-from core import device, distributed, experiment
+from core import checkpoint, device, distributed, experiment
 from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
@@ -56,6 +56,16 @@ def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART
 def recogniser(model: MART | MBT) -> MBT:
     """The part that scores a video."""
     return model.mbt if isinstance(model, MART) else model
+
+
+def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
+    """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
+    part = "mbt." if flags.pretrain_epochs else ""
+    flags.pretrain_epochs = 0  # what scores needs no text encoder
+    model = new_model(flags, len(stored["classes"]))
+    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    checkpoint.load_weights(model, weights, flags.checkpoint)
+    return model
 
 
 def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:

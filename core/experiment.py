@@ -50,11 +50,17 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
     write_json(folder / FLAGS, flags)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Write beside `path`, then rename. Raises ExperimentError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write beside `path`, then rename. Raises ExperimentError."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        # a file name may hold bytes that are no UTF-8, which Python knows as code points and JSON as \udcNN
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         temporary.replace(path)
     except OSError as error:
         raise ExperimentError(f"{path}: cannot be written ({error.strerror})") from None
@@ -74,7 +80,9 @@ class _BarFriendly(logging.StreamHandler):
     """Log lines above a progress bar, not through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
+        encoding = sys.stdout.encoding or "utf-8"
+        # names of files may hold what the terminal cannot show
+        tqdm.write(self.format(record).encode(encoding, "backslashreplace").decode(encoding), file=sys.stdout)
         sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from core.losses import (
     patch_recovery,
     temporal_distribution_kl,
 )
-from core.verification import STAGES, temporal_emotion_distribution, temporal_scores, verify_cues
+from core.verification import STAGES, content_scores, temporal_emotion_distribution, verify_cues
 from datasets.video_batch import VideoBatch
 from models.mart import MART
 from models.masking import (
@@ -82,9 +82,7 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     prior = 0.0 if settings.unlabelled else 1 - (1 - settings.label_share) * progress
     if prior > 0:
         belief = (1 - prior) * belief + prior * torch.eye(belief.shape[1], device=belief.device)[batch.labels]
-    # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
-    lowest = output.segment_scores.amin(dim=(1, 2), keepdim=True)
-    scores = temporal_scores(output.segment_scores - lowest, belief.clamp_min(1e-12).log())
+    scores = content_scores(output.segment_scores, belief)
     verified = passing(scores, batch, settings, settings.verify)
     target = temporal_emotion_distribution(
         scores, batch.cue_emotion, batch.cue_degree, verified, settings.mix, settings.teacher_temperature

@@ -14,6 +14,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from core.prediction import SENTIMENTS, Prediction
+
 _LOSSES = ("loss", "visual", "audio", "classification", "contrast", "distribution", "patches")
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
 
@@ -47,6 +49,29 @@ def epoch_line(phase: str, epoch: int, n_epochs: int, means: dict[str, float], s
         f"{phase} {epoch}/{n_epochs}: {losses}, {means['videos_per_second']:.1f} videos/s, "
         f"waiting for data {means['waiting']:.0%}, {int(seconds_left // 60)} min {int(seconds_left % 60)} s left"
     )
+
+
+def one_line(text: object) -> str:
+    """A name for the terminal, whatever it holds: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def prediction_line(prediction: Prediction) -> str:
+    """Emotion and sentiment of a video, and where its emotion is strongest: at most three segments above the mean."""
+    found = f"{prediction.emotion} {max(prediction.probabilities):.0%}, {SENTIMENTS[prediction.sentiment]}"
+    above = [segment for segment in prediction.segments if segment.degree > 1 / len(prediction.segments)]
+    strongest = sorted(above, key=lambda segment: -segment.degree)[:3]
+    moments = ", ".join(
+        f"{segment.start:.1f}-{segment.end:.1f} s {segment.emotion(prediction.classes)} ({segment.degree:.0%})"
+        for segment in sorted(strongest, key=lambda segment: segment.start)
+    )
+    return f"{one_line(prediction.file)}: {found}" + (f"; strongest {moments}" if moments else "")
+
+
+def outcome(n_predicted: int, failed: Sequence[Path]) -> str:
+    """The last line of a prediction."""
+    names = ", ".join(one_line(video) for video in failed)
+    return f"predicted {n_predicted} of {n_predicted + len(failed)} videos" + (f"; failed: {names}" if failed else "")
 
 
 def confusion_figure(metrics: dict[str, Any], classes: Sequence[str]) -> Figure:

@@ -47,7 +47,8 @@ class Trainer:
     """One run in its folder.
 
     learning_rate, weight_decay, warmup_epochs: of either phase's AdamW and schedule.
-    flags: stored with the checkpoints, plain values. save_every: epochs between checkpoints.
+    flags, data: stored with the checkpoints, plain values; data is what a prediction has to know of the training's:
+        classes, polarity, segment_seconds. save_every: epochs between checkpoints.
     """
 
     model: nn.Module
@@ -58,7 +59,7 @@ class Trainer:
     warmup_epochs: float
     folder: Path
     flags: dict[str, Any]
-    classes: tuple[str, ...]
+    data: dict[str, Any]
     save_every: int = 1
     state: TrainState = field(init=False)
     best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "acc_e": -1.0})
@@ -92,7 +93,7 @@ class Trainer:
             "first_step": state.first_step,
             "best": self.best,
             "flags": self.flags,
-            "classes": list(self.classes),
+            **self.data,
         }
         if distributed.is_first():
             checkpoint.save_checkpoint(self.folder / name, content)

@@ -16,6 +16,15 @@ def temporal_scores(segment_scores: Tensor, video_scores: Tensor) -> Tensor:
     return video_scores.softmax(dim=-1)[:, None] * segment_scores
 
 
+def content_scores(segment_scores: Tensor, belief: Tensor) -> Tensor:
+    """Temporal scores (B, S, C) that cues are checked against: `belief` (B, C), the emotions' probabilities in the
+    video, times the scores of its segments (B, S, C) above the lowest of them.
+    """
+    # Eq. 3 multiplies scores by probabilities, so their zero counts; no loss fixes it, the video's lowest score does
+    lowest = segment_scores.amin(dim=(1, 2), keepdim=True)
+    return temporal_scores(segment_scores - lowest, belief.clamp_min(1e-12).log())
+
+
 def verify_cues(
     scores: Tensor,
     sentiment: Tensor,
@@ -53,6 +62,21 @@ def verify_cues(
     scaled = (scores - low) / (high - low).clamp_min(torch.finfo(scores.dtype).tiny)
     content = scaled.gather(-1, strongest[..., None])  # (B, S, 1)
     return verified & ((degree - content).abs() < threshold)
+
+
+def last_stage(
+    scores: Tensor,
+    sentiment: Tensor,
+    emotion: Tensor,
+    degree: Tensor,
+    valid: Tensor,
+    polarity: Tensor,
+    threshold: float,
+) -> Tensor:
+    """The last of STAGES that each cue passes, by its number, int64 (B, S, K); -1 for padding. See `verify_cues`."""
+    cues = sentiment, emotion, degree, valid
+    # a stage is passed only after all before it
+    return torch.stack([verify_cues(scores, *cues, polarity, threshold, stage) for stage in STAGES]).sum(dim=0) - 1
 
 
 def temporal_emotion_distribution(

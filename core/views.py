@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from core.evaluation import temporal_emotion_distribution_of
-from core.pretraining import PretrainSettings, choose_masks, passing, teach
-from core.verification import STAGES
+from core.pretraining import PretrainSettings, choose_masks, teach
+from core.verification import STAGES, last_stage
 from datasets.video_batch import VideoBatch
 from models.mart import MART
 
@@ -49,8 +49,10 @@ def view_videos(
         taught = teach(teacher, unnamed, settings, progress)
         masks = choose_masks(teacher, taught, settings, settings.ratio(progress))
         scores = student(batch.frames, batch.fbank, taught.words, masks and masks.visible).scores.segment_scores
-        passed = [passing(taught.scores, batch, settings, stage) for stage in STAGES]
-    last = torch.stack(passed).sum(dim=0).sub(1).tolist()  # (B, S, K): a stage is passed only after all before it
+        last = last_stage(
+            taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,
+            settings.polarity, settings.threshold,
+        ).tolist()  # fmt: skip
     recovered = temporal_emotion_distribution_of(scores.double()).float()
     (n_videos, n_segments), middle = batch.frames.shape[:2], batch.frames.shape[3] // 2
     visual_mask = audio_mask = [None] * n_videos

@@ -70,10 +70,42 @@ def decode_sound(content: bytes, path: Path | str) -> np.ndarray:
 
 def log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     """Log-mel spectrogram, float32 (frames, 128), of a waveform (n,) at 16 kHz; one frame per 10 ms, not normalised."""
+    return _spectrogram(centred(waveform))
+
+
+def centred(waveform: np.ndarray | Tensor) -> np.ndarray:
+    """A waveform (n,) less its mean."""
     samples = np.asarray(waveform)
     # The mean is numpy's, because torch's depends on the number of threads, which differs from process to process.
+    return samples - samples.mean()
+
+
+def cut_second(spectrogram: np.ndarray | Tensor, centre: float, n_frames: int) -> Tensor:
+    """The `n_frames` frames of a spectrogram (n, 128) around the instant `centre` in seconds, float32 (n_frames, 128).
+
+    Towards an end of the sound the window is shifted until it lies inside. Sound shorter than the window is repeated
+    from its start.
+    """
+    start = _window_start(len(spectrogram), centre, n_frames)
+    rows = spectrogram[np.arange(start, start + n_frames) % len(spectrogram)]
+    return torch.from_numpy(np.array(rows, dtype=np.float32))
+
+
+def log_mel_second(waveform: np.ndarray, centre: float, n_frames: int) -> Tensor:
+    """`cut_second(log_mel(waveform), centre, n_frames)`, of which only these frames are computed.
+
+    waveform: what `centred` gives for the whole sound, at least one window of the spectrogram.
+    """
+    length, shift = (round(seconds * SAMPLE_RATE) for seconds in (FRAME_LENGTH, FRAME_SHIFT))
+    n_all = 1 + (len(waveform) - length) // shift
+    start = _window_start(n_all, centre, n_frames)
+    end = min(start + n_frames, n_all)
+    return cut_second(_spectrogram(waveform[start * shift : (end - 1) * shift + length]), 0.0, n_frames)
+
+
+def _spectrogram(samples: np.ndarray) -> Tensor:
     return fbank(
-        torch.from_numpy(samples - samples.mean())[None],
+        torch.from_numpy(samples)[None],
         htk_compat=True,
         sample_frequency=SAMPLE_RATE,
         use_energy=False,
@@ -85,23 +117,11 @@ def log_mel(waveform: np.ndarray | Tensor) -> Tensor:
     )
 
 
-def cut_second(spectrogram: np.ndarray | Tensor, centre: float, n_frames: int) -> Tensor:
-    """The `n_frames` frames of a spectrogram (n, 128) around the instant `centre` in seconds, float32 (n_frames, 128).
-
-    Towards an end of the sound the window is shifted until it lies inside. Sound shorter than the window is repeated
-    from its start.
-    """
-    length = len(spectrogram)
-    if length < n_frames:
-        return _copied(spectrogram[np.arange(n_frames) % length])
+def _window_start(length: int, centre: float, n_frames: int) -> int:
+    """First of `n_frames` frames around `centre` in seconds, shifted until they lie inside `length` frames, or 0."""
     span = (n_frames - 1) * FRAME_SHIFT + FRAME_LENGTH
     start = math.floor((centre - span / 2) / FRAME_SHIFT + 0.5)
-    start = min(max(start, 0), length - n_frames)
-    return _copied(spectrogram[start : start + n_frames])
-
-
-def _copied(rows: np.ndarray | Tensor) -> Tensor:
-    return torch.from_numpy(np.array(rows, dtype=np.float32))
+    return max(0, min(start, length - n_frames))
 
 
 def _decode(content: bytes, suffix: str) -> tuple[int, int, np.ndarray]:

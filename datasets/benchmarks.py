@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from datasets.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,17 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
     )
 }
+
+
+def benchmark_of_model(key: str, classes: Sequence[str], polarity: Sequence[int] | None) -> Benchmark:
+    """The benchmark that a model was trained on: these classes, as they were spelt there, in the order of its scores.
+
+    polarity: None of a model that does not keep it, which is known of the benchmarks above. Raises DataError otherwise.
+    """
+    known = BENCHMARKS.get(key, Benchmark(key, key, (), ()))
+    if polarity is None and len(known.classes) != len(classes):
+        raise DataError(
+            f"the checkpoint does not say which of {', '.join(classes)} are positive: it was written by an older "
+            "version; continue that run with --resume, which writes it again"
+        )
+    return replace(known, classes=tuple(classes), polarity=tuple(known.polarity if polarity is None else polarity))

@@ -38,14 +38,20 @@ def open_frames(video_path: Path | str, label: str, id: str) -> Frames:
 def read_frames(
     frames: Frames, indices: Sequence[int] | np.ndarray, transform: FrameTransform, rng: np.random.Generator | None
 ) -> np.ndarray:
-    """Frames `indices` (n,), counted from 0, as uint8 (3, n, size, size) RGB, all with the same draw of `transform`.
+    """`decode_frames` of the frames `indices` (n,), counted from 0. Raises DataError, too, for one that is missing."""
+    return decode_frames(list(frames.contents(indices)), transform, rng)
 
-    Decoded as small as the crop allows. Raises DataError for a frame that is missing, corrupt or of another size than
-    the first.
+
+def decode_frames(
+    contents: Sequence[tuple[str, bytes]], transform: FrameTransform, rng: np.random.Generator | None
+) -> np.ndarray:
+    """Path, for errors, and JPEG of n frames as uint8 (3, n, size, size) RGB, all with the same draw of `transform`.
+
+    Decoded as small as the crop allows. Raises DataError for a frame that is corrupt or of another size than the first.
     """
-    out = np.empty((3, len(indices), transform.size, transform.size), dtype=np.uint8)
+    out = np.empty((3, len(contents), transform.size, transform.size), dtype=np.uint8)
     first, draw = None, None
-    for place, (path, data) in enumerate(frames.contents(indices)):
+    for place, (path, data) in enumerate(contents):
         size = picture_size(data, path)
         if draw is None:
             first, draw = size, transform.draw(*size, rng)

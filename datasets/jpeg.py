@@ -1,4 +1,4 @@
-"""JPEG files in memory: the size that the header states, and the picture, whole or at a fraction of its size."""
+"""JPEG files in memory: how they are made, the size that the header states, the picture, whole or at a fraction."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ REDUCTIONS = {  # libjpeg decodes 8x8 blocks straight to 8, 4, 2 or 1 pixels a s
 }
 MAX_PIXELS = 2**26  # of a frame, twice those of 8K; a header of a few bytes could ask for gigabytes
 
+QUALITY = 90  # of a frame, 1 to 100, unless told otherwise
+
 _LONE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # without a length
 _SIZE_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF; the three others are tables
 _END_MARKERS = {0xD9, 0xDA}  # of the file and of the header
 _EXIF_MARKER = 0xE1
+
+
+def encode_picture(picture: np.ndarray, quality: int = QUALITY) -> bytes:
+    """A picture uint8 (H, W, 3) BGR as a JPEG."""
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def picture_size(data: bytes, path: Path | str) -> tuple[int, int]:

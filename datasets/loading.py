@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
+from datasets.errors import DataError
 from datasets.sampling import EpochBatches
 from datasets.video_batch import VideoBatch, collate
 from datasets.video_emotion import VideoEmotionDataset
@@ -59,6 +61,18 @@ def still(dataset: VideoEmotionDataset) -> VideoEmotionDataset:
 def read_spread(dataset: VideoEmotionDataset, count: int) -> VideoBatch:
     """`count` videos, or all there are, from the beginning to the end of the dataset."""
     return collate([dataset[i] for i in spread(range(len(dataset)), min(count, len(dataset)))])
+
+
+def segment_seconds(dataset: VideoEmotionDataset, count: int = 64) -> float | None:
+    """Length of a segment as training sees it: the median over `count` videos from the first to the last.
+
+    None where not one of them can be read, which training will say.
+    """
+    lengths = []
+    for video in spread(dataset.videos, min(count, len(dataset.videos))):
+        with suppress(DataError):
+            lengths.append(dataset.seconds(video) / dataset.n_segments)
+    return float(np.median(lengths)) if lengths else None
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

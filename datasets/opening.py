@@ -1,19 +1,25 @@
-"""From the flags to the videos of both splits and to their reader."""
+"""From the flags to the videos of both splits and to their reader, and to that of video files."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from datasets.annotations import Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.cache import user_cache
 from datasets.errors import DataError
+from datasets.lexicon import AffectiveLexicon
 from datasets.loading import draw_per_class, make_loader
+from datasets.subtitles import Subtitle, read_subtitles
 from datasets.video_emotion import Layout, VideoEmotionDataset
+from datasets.video_file import VideoFile
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +99,48 @@ def new_dataset(
         sound_cache=_sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
     )
+
+
+def video_opener(
+    flags: argparse.Namespace, benchmark: Benchmark, segment_seconds: float
+) -> Callable[[Path], VideoFile]:
+    """Opens a video file, sampled as the flags say, with words: of --srt, else of the .srt beside it, else of --text.
+
+    Raises DataError where the model of --text cannot be had. What it gives raises DataError for a file that is no
+    video, or for --srt that cannot be read.
+    """
+    lexicon = cache(lambda: AffectiveLexicon(benchmark, flags.lexicon))  # which only words need
+    listen = _listener(flags.speech_model) if flags.text else None
+
+    def open_video(path: Path) -> VideoFile:
+        video = VideoFile(
+            path,
+            segment_seconds=segment_seconds,
+            snippet_duration=flags.snippet_duration,
+            sample_size=flags.sample_size,
+            audio_frames=flags.audio_frames,
+        )
+        beside = path.with_suffix(".srt")
+        if flags.srt is not None:
+            video.add_subtitles(str(flags.srt), read_subtitles(flags.srt), lexicon())
+        elif beside.is_file():
+            try:
+                subtitles = read_subtitles(beside)
+            except DataError as error:
+                video.add_note(f"Its subtitles were left out ({error}).")
+            else:
+                video.add_subtitles(str(beside), subtitles, lexicon())
+        elif listen is not None and video.sound is not None:
+            video.add_subtitles("speech recognition", listen(video.sound), lexicon())
+        return video
+
+    return open_video
+
+
+def _listener(model: str) -> Callable[[np.ndarray], list[Subtitle]]:
+    from datasets import speech  # takes seconds
+
+    return partial(speech.recognise, speech.load_model(speech.model_folder(model, "--speech_model")))
 
 
 def _sound_cache(asked: Path | None) -> Path | None:

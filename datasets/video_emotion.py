@@ -25,7 +25,7 @@ from datasets.frames import open_frames, read_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
 from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
-from datasets.spectrograms import DEFAULT_LIMIT, SpectrogramCache
+from datasets.spectrograms import DEFAULT_LIMIT, Sound, SpectrogramCache
 from datasets.transforms import FrameTransform, mask_spectrogram
 from datasets.video_batch import VideoBatch, collate
 from datasets.words import WordReader
@@ -121,9 +121,17 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
                 raise
             return self._nothing([str(error)])
 
+    def seconds(self, video: Video) -> float:
+        """Duration of a video. Raises DataError for a corrupt file."""
+        frames = open_frames(self.layout.video_path, video.label, video.id)
+        return frames.n_frames / frames.fps if frames.fps else self._sound(video).seconds
+
+    def _sound(self, video: Video) -> Sound:
+        return self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
+
     def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
         frames = open_frames(self.layout.video_path, video.label, video.id)
-        sound = self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
+        sound = self._sound(video)
         # Frames of unknown rate are taken to span the sound.
         fps = frames.fps or frames.n_frames / sound.seconds
 

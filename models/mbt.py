@@ -2,7 +2,8 @@
 
 The first layers of both encoders are unimodal. In the last `fusion_depth` layers each modality attends over its own
 tokens and a few bottleneck tokens, and the two updated bottlenecks are averaged. Segment features are the class token
-of the picture and the mean of the two special tokens of the sound; linear heads turn them into emotion scores.
+of the picture and the mean of the two special tokens of the sound; linear heads turn them into emotion scores. Without
+sound the picture attends over its own bottleneck, and its head alone scores.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from models.vit import VideoViT
 
 @dataclass
 class MBTOutput:
-    """Features and scores (before any softmax) of B videos with S segments."""
+    """Features and scores (before any softmax) of B videos with S segments; None is what there is not without sound."""
 
     visual_features: Tensor  # (B, S, D)
-    audio_features: Tensor  # (B, S, D)
+    audio_features: Tensor | None  # (B, S, D)
     segment_scores: Tensor  # (B, S, C) visual plus audio head
     visual_scores: Tensor  # (B, C) visual head on the temporally pooled features
-    audio_scores: Tensor  # (B, C)
+    audio_scores: Tensor | None  # (B, C)
     video_scores: Tensor  # (B, C) their sum
 
 
@@ -34,13 +35,18 @@ class SegmentTokens:
     """Tokens of N segments after the last norms, special ones first, and what entered the last layer."""
 
     visual: Tensor  # (N, 1 + P_v, D)
-    audio: Tensor  # (N, 2 + P_a, D)
-    last_inputs: tuple[Tensor, Tensor]  # of either modality, with the bottleneck behind
+    audio: Tensor | None  # (N, 2 + P_a, D)
+    last_inputs: tuple[Tensor, Tensor | None]  # of either modality, with the bottleneck behind
 
     @property
     def patches(self) -> tuple[Tensor, Tensor]:
         """Visual (N, P_v, D) and audio (N, P_a, D) patches alone."""
         return self.visual[:, 1:], self.audio[:, 2:]
+
+    @property
+    def features(self) -> tuple[Tensor, Tensor | None]:
+        """Visual and audio features (N, D) of the segments."""
+        return self.visual[:, 0], None if self.audio is None else self.audio[:, :2].mean(dim=1)
 
 
 class MBT(nn.Module):
@@ -78,20 +84,24 @@ class MBT(nn.Module):
             nn.init.trunc_normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
 
-    def encode(self, frames: Tensor, fbank: Tensor, visible: tuple[Tensor, Tensor] | None = None) -> SegmentTokens:
+    def encode(
+        self, frames: Tensor, fbank: Tensor | None, visible: tuple[Tensor, Tensor] | None = None
+    ) -> SegmentTokens:
         """Frames uint8 (N, 3, T, H, W) and sound (N, F, 128) of N segments through all layers and the last norms.
 
         visible: indices (N, n) of the visual and of the audio patches that are encoded, all if None.
         """
         visible_visual, visible_audio = visible or (None, None)
         visual = self.visual.embed(self.visual.normalise(frames), visible_visual)
-        audio = self.audio.embed(self.audio.normalise(fbank), visible_audio)
         for block in self.visual.blocks[: -self.fusion_depth]:
             visual = block(visual)
+        bottleneck = self.bottleneck.expand(len(visual), -1, -1)
+        if fbank is None:
+            return self._fuse_silent(visual, bottleneck)
+        audio = self.audio.embed(self.audio.normalise(fbank), visible_audio)
         for block in self.audio.blocks[: -self.fusion_depth]:
             audio = block(audio)
         n_visual, n_audio = visual.shape[1], audio.shape[1]
-        bottleneck = self.bottleneck.expand(len(visual), -1, -1)
         for visual_block, audio_block in zip(
             self.visual.blocks[-self.fusion_depth :], self.audio.blocks[-self.fusion_depth :], strict=True
         ):
@@ -100,6 +110,14 @@ class MBT(nn.Module):
             visual, audio = visual_out[:, :n_visual], audio_out[:, :n_audio]
             bottleneck = (visual_out[:, n_visual:] + audio_out[:, n_audio:]) / 2
         return SegmentTokens(self.visual.norm(visual), self.audio.norm(audio), last)
+
+    def _fuse_silent(self, visual: Tensor, bottleneck: Tensor) -> SegmentTokens:
+        """The last layers of segments without sound: the bottleneck (N, n, D) is the picture's alone."""
+        n_visual = visual.shape[1]
+        tokens = torch.cat([visual, bottleneck], dim=1)
+        for block in self.visual.blocks[-self.fusion_depth :]:
+            last, tokens = tokens, block(tokens)
+        return SegmentTokens(self.visual.norm(tokens[:, :n_visual]), None, (last, None))
 
     def class_attention(self, tokens: SegmentTokens) -> tuple[Tensor, Tensor]:
         """Attention of the special tokens to the patches in the last layer, mean over heads: (N, P_v) and (N, P_a)."""
@@ -116,19 +134,27 @@ class MBT(nn.Module):
 
     def score(self, tokens: SegmentTokens, n_videos: int) -> MBTOutput:
         """Features and scores of the segments and, by the same heads on the pooled features, of their videos."""
-        visual_features = tokens.visual[:, 0].unflatten(0, (n_videos, -1))
-        audio_features = tokens.audio[:, :2].mean(dim=1).unflatten(0, (n_videos, -1))
-        visual_scores = self.visual_head(self.pool(visual_features)).float()
-        audio_scores = self.audio_head(self.pool(audio_features)).float()
+        return self.classify(*(each if each is None else each.unflatten(0, (n_videos, -1)) for each in tokens.features))
+
+    def classify(self, visual_features: Tensor, audio_features: Tensor | None) -> MBTOutput:
+        """Scores of B videos by the features (B, S, D) of their segments."""
+        segment_scores = self.visual_head(visual_features)
+        video_scores = visual_scores = self.visual_head(self.pool(visual_features)).float()
+        audio_scores = None
+        if audio_features is not None:
+            segment_scores = segment_scores + self.audio_head(audio_features)
+            audio_scores = self.audio_head(self.pool(audio_features)).float()
+            video_scores = visual_scores + audio_scores
         return MBTOutput(
             visual_features=visual_features,
             audio_features=audio_features,
-            segment_scores=(self.visual_head(visual_features) + self.audio_head(audio_features)).float(),
+            segment_scores=segment_scores.float(),
             visual_scores=visual_scores,
             audio_scores=audio_scores,
-            video_scores=visual_scores + audio_scores,
+            video_scores=video_scores,
         )
 
-    def forward(self, frames: Tensor, fbank: Tensor) -> MBTOutput:
+    def forward(self, frames: Tensor, fbank: Tensor | None) -> MBTOutput:
         """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
-        return self.score(self.encode(frames.flatten(0, 1), fbank.flatten(0, 1)), len(frames))
+        sound = None if fbank is None else fbank.flatten(0, 1)
+        return self.score(self.encode(frames.flatten(0, 1), sound), len(frames))

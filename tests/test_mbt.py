@@ -88,3 +88,27 @@ def test_contradicting_sizes_are_refused() -> None:
 
 def test_parts_add_up_to_the_whole(model: MBT) -> None:
     assert sum(count_parameters(model).values()) == sum(p.numel() for p in model.parameters())
+
+
+def test_without_sound_the_picture_scores_alone(model: MBT) -> None:
+    frames, fbank = media()
+    output = model(frames, None)
+    assert output.audio_features is None and output.audio_scores is None
+    torch.testing.assert_close(output.segment_scores, model.visual_head(output.visual_features))
+    torch.testing.assert_close(output.video_scores, model.visual_head(output.visual_features.amax(dim=1)))
+    assert not torch.allclose(output.visual_features, model(frames, fbank).visual_features, atol=1e-4)
+    deaf = build_model(ModelSizes(**{**TINY.__dict__, "n_bottleneck": 0})).eval()
+    torch.testing.assert_close(deaf(frames, None).visual_features, deaf(frames, fbank).visual_features)
+
+
+def test_without_sound_the_bottleneck_is_the_pictures_own(model: MBT) -> None:
+    """As if the sound's half of the average were the picture's, too."""
+    frames, _ = media(1, 1)
+    tokens = model.visual.embed(model.visual.normalise(frames.flatten(0, 1)))
+    n_visual = tokens.shape[1]
+    for number, block in enumerate(model.visual.blocks):
+        if number == len(model.visual.blocks) - model.fusion_depth:
+            tokens = torch.cat([tokens, model.bottleneck], dim=1)
+        tokens = block(tokens)
+    expected = model.visual.norm(tokens)[:, :n_visual]
+    torch.testing.assert_close(model.encode(frames.flatten(0, 1), None).visual, expected)

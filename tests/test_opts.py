@@ -41,6 +41,12 @@ def test_stored_flags_become_the_defaults() -> None:
     assert (again.seed, again.root_path, again.val_len, again.eval) == (3, Path("/d"), 4, False)
 
 
+def test_what_one_prediction_asks_for_is_not_stored() -> None:
+    words = ["--predict", "a.mp4", "--csv", "a", "--out", "o", "--srt", "s", "--text", "--speech_model", "m", "--embed"]
+    words += ["--segment_seconds", "3", "--report", "--port", "1", "--json", "j", "--checkpoint", "c"]
+    assert vars(opts.parse([], opts.to_stored(opts.parse(words)))) == vars(opts.parse([]))
+
+
 def test_a_continued_run_keeps_what_decides_its_weights() -> None:
     stored = opts.to_stored(opts.parse(["--seed", "3"]))
     opts.check_same_run(opts.parse(["--n_threads", "0", "--device", "cpu"], stored), stored)

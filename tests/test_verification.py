@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.verification import temporal_emotion_distribution, temporal_scores, verify_cues
+from core.verification import (
+    STAGES,
+    content_scores,
+    last_stage,
+    temporal_emotion_distribution,
+    temporal_scores,
+    verify_cues,
+)
 
 POLARITY = torch.tensor([-1, 1, 0])
 ANGRY, JOYFUL, CALM = [4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]
@@ -36,6 +43,20 @@ def verified(scores: list, cues: list[list[tuple]], stage: str, threshold: float
 def test_temporal_scores(segment: list[float], video: list[float], expected: list[float]) -> None:
     found = temporal_scores(torch.tensor([[segment]]), torch.tensor([video]))
     torch.testing.assert_close(found, torch.tensor([[expected]]))
+
+
+def test_content_scores_begin_at_the_lowest_of_the_video() -> None:
+    found = content_scores(torch.tensor([[[1.0, 3.0], [2.0, 1.0]]]), torch.tensor([[0.25, 0.75]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 1.5], [0.25, 0.0]]]))
+
+
+def test_the_last_stage_of_each_word() -> None:
+    sentiment = torch.tensor([[[1, 1, 1, -1, 0]]])
+    emotion = torch.tensor([[[[0.0, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]]]])
+    degree = torch.tensor([[[0.1, 0.9, 0.1, 0.1, 0.0]]])  # of one segment, whose own is 0
+    found = last_stage(torch.tensor([[JOYFUL]]), sentiment, emotion, degree, sentiment != 0, POLARITY, 0.5)
+    names = [STAGES[place] if place >= 0 else "padding" for place in found[0, 0].tolist()]
+    assert names == ["degree", "emotion", "sentiment", "none", "padding"]
 
 
 def test_sentiment_is_the_sign_of_the_expected_polarity() -> None:

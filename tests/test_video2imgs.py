@@ -22,11 +22,12 @@ import numpy as np
 import pytest
 
 from datasets.frame_folders import read_fps, read_n_frames
+from datasets.media import display_size
 from tests.media import read_clip
 from tests.videos import grey, write_video
 from tools._batch import Source, convert_all
 from tools._workers import Failure, parallel
-from tools.video2imgs import display_size, extract, is_done, main
+from tools.video2imgs import extract, is_done, main
 
 TOOL = Path(__file__).parents[1] / "tools" / "video2imgs.py"
 LEVELS = list(range(20, 220, 20))  # ten pictures

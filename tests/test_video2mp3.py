@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from datasets.audio import SAMPLE_RATE, read_sound
+from datasets.media import MP3_RATES, SoundTrack
 from tests.videos import clicks, grey, onsets, write_video
-from tools._media import SoundTrack
-from tools.video2mp3 import MP3_RATES, main
+from tools.video2mp3 import main
 
 PICTURES = grey(range(20, 220, 5))  # 4 s at 10 frames a second
 EXPECTED = {  # id: sampling rate, channels, onsets in seconds of the picture

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets import speech
+from datasets.speech import sentences
 from datasets.subtitles import Subtitle, read_subtitles
 from tests.videos import clicks, grey, write_video
 from tools import video2srt
-from tools.video2srt import main, sentences
+from tools.video2srt import main
 
 SPEECH = Path(__file__).parent / "data" / "speech"
 FIRST = "he might even have been made amiable himself"
@@ -113,7 +115,7 @@ def test_a_process_loads_its_model_once(videos, tmp_path, monkeypatch):
             assert (sound.dtype, sound.ndim) == (np.float32, 1)
             return [SimpleNamespace(words=[word(0.0, 0.5, " Hi.")]), SimpleNamespace(words=None)], None
 
-    monkeypatch.setattr(video2srt, "WhisperModel", Model)
+    monkeypatch.setattr(speech, "WhisperModel", Model)
     flags = {"language": "en", "vad": True, "device": "cpu", "compute_type": "int8", "threads": 1}
     for number in range(2):
         target = tmp_path / f"{number}.srt"

@@ -22,31 +22,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from datasets.errors import DataError
+from datasets.video_names import is_video
 from tools._workers import Failure, cores, parallel
 
 PART = ".part-"
-VIDEO_SUFFIXES = (
-    ".3gp",
-    ".asf",
-    ".avi",
-    ".f4v",
-    ".flv",
-    ".m2ts",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".mts",
-    ".ogv",
-    ".rm",
-    ".rmvb",
-    ".ts",
-    ".vob",
-    ".webm",
-    ".wmv",
-)
 
 
 @dataclass(frozen=True)
@@ -115,10 +94,7 @@ def find_videos(folder: Path) -> list[Source]:
     found = [
         Source(path, path.parent.name, path.stem)
         for path in sorted(folder.glob("*/*"))
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-        and not path.parent.name.startswith(".")
+        if is_video(path) and not path.parent.name.startswith(".")
     ]
     if not found:
         raise DataError(f"{folder} holds no video in a class folder; videos must lie at {folder}/<label>/<id>.mp4")

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.annotations import AnnotatedSegment, Annotation, Video, write_annotation
 from datasets.errors import DataError
-from tools._batch import VIDEO_SUFFIXES, command
+from datasets.video_names import VIDEO_SUFFIXES
+from tools._batch import command
 
 TOOL = "make_annotations"
 SIGNS = {"-": -1, "-1": -1, "0": 0, "+": 1, "+1": 1, "1": 1}

@@ -2,8 +2,7 @@
 
     python tools/video2imgs.py VIDEOS IMGS
 
-Frames come at a constant rate whatever the video's own: output frame k (from 0) is the picture on the screen in the
-middle of its interval, (k + 0.5) / fps seconds after the first picture appears. Display rotation and pixel shape are
+Frames come at a constant rate whatever the video's own, see datasets/media.py. Display rotation and pixel shape are
 applied.
 """
 
@@ -12,36 +11,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
-
-import av
-import cv2
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
-from datasets.frame_folders import frame_folder
+from datasets.frame_folders import frame_file, frame_folder
 from datasets.frame_packs import pack_file
+from datasets.jpeg import QUALITY, encode_picture
+from datasets.media import SHORT_SIDE, PictureTrack
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
-from tools._media import Damage, decode, open_media, picture_clock, picture_stream, seconds_of
 
 TOOL = "video2imgs"
-
-
-def display_size(frame: av.VideoFrame, pixel: Fraction | None, short_side: int) -> tuple[int, int]:
-    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`."""
-    width, height = frame.width * float(pixel or 1), float(frame.height)
-    scale = min(1.0, short_side / min(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def jpeg(frame: av.VideoFrame, size: tuple[int, int], turns: int, quality: int) -> bytes:
-    """The frame scaled to `size` (width, height), then turned by `turns` x 90 degrees counter-clockwise, as a JPEG."""
-    image = frame.reformat(*size, format="bgr24", interpolation="AREA").to_ndarray()
-    return cv2.imencode(".jpg", np.rot90(image, turns), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def extract(source: Path, folder: Path, *, short_side: int, quality: int, fps: float | None) -> str:
@@ -49,36 +31,15 @@ def extract(source: Path, folder: Path, *, short_side: int, quality: int, fps: f
 
     Raises DataError when the file holds no picture that can be decoded.
     """
-    clock, damage = picture_clock(source), Damage()
-    rate = fps or clock.rate
-    count = max(1, round((clock.end - clock.start) * rate))
-    slack = min(1e-3, 0.1 / rate)  # stamps rounded to a millisecond must not decide which of two frames is taken
+    track = PictureTrack(source, short_side, fps)
     folder.mkdir()
-    written, held, picture, size = 0, None, b"", None
-
-    def write_until(seconds: float) -> None:
-        nonlocal written, picture
-        while held is not None and written < count and (written + 0.5) / rate + slack < seconds:
-            picture = picture or jpeg(held, size, turns, quality)
-            written += 1
-            (folder / f"{written:06d}.jpg").write_bytes(picture)
-
-    with open_media(source) as container:
-        stream = picture_stream(container)
-        for frame in decode(container, stream, damage):
-            if size is None:
-                size = display_size(frame, stream.sample_aspect_ratio, short_side)
-                turns = round(frame.rotation / 90) % 4
-            stamp = seconds_of(frame, stream)
-            if stamp is not None:
-                write_until(stamp - clock.start)
-            held, picture = frame, b""
-        write_until(float("inf"))
-    if not written:
-        raise DataError("none of its pictures can be decoded; fetch it again")
-    (folder / "fps").write_text(f"{rate!r}\n", encoding="utf-8")
-    (folder / "n_frames").write_text(f"{written}\n", encoding="utf-8")
-    return str(damage)
+    for frames, picture in track.pictures():
+        content = encode_picture(track.image(picture), quality)
+        for index in frames:
+            frame_file(folder, index).write_bytes(content)
+    (folder / "fps").write_text(f"{track.rate!r}\n", encoding="utf-8")
+    (folder / "n_frames").write_text(f"{track.count}\n", encoding="utf-8")
+    return str(track.damage)
 
 
 def is_done(folder: Path) -> bool:
@@ -96,8 +57,8 @@ def is_done(folder: Path) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = conversion_parser(TOOL, "Extract the frames of videos as JPEG files, at a constant rate.", "imgs")
-    parser.add_argument("--short_side", type=positive, default=240, help="pixels; never enlarges (default: 240)")
-    parser.add_argument("--quality", type=positive, default=90, help="of the JPEG files, 1 to 100 (default: 90)")
+    parser.add_argument("--short_side", type=positive, default=SHORT_SIDE, help="pixels; never enlarges (default: 240)")
+    parser.add_argument("--quality", type=positive, default=QUALITY, help="of the JPEG files, 1 to 100 (default: 90)")
     parser.add_argument("--fps", type=_rate, help="frames a second (default: the video's mean rate)")
     args = parser.parse_args(argv)
     extraction = partial(extract, short_side=args.short_side, quality=min(100, args.quality), fps=args.fps)

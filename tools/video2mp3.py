@@ -16,11 +16,10 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.media import MP3_RATES, SoundTrack
 from tools._batch import Source, command, conversion_parser, convert_all, find_videos
-from tools._media import SoundTrack
 
 TOOL = "video2mp3"
-MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def extract(source: Path, target: Path) -> str:

@@ -11,62 +11,23 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import ctranslate2
 import numpy as np
 import pysrt
-from faster_whisper import WhisperModel
-from faster_whisper.transcribe import Word
-from faster_whisper.utils import download_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
-from datasets.subtitles import Subtitle, subtitle_file
+from datasets.media import NoSoundTrack, SoundTrack
+from datasets.speech import WHISPER_RATE, load_model, model_folder, recognise
+from datasets.subtitles import subtitle_file
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
-from tools._media import NoSoundTrack, SoundTrack
 from tools._workers import cores
 
 TOOL = "video2srt"
-WHISPER_RATE = 16_000
-PAUSE = 1.0  # seconds of silence that end a cue
-LONGEST = 10.0  # seconds after which a cue ends even within a sentence
-SENTENCE_ENDS = (".", "?", "!", "…", "\u3002", "\uff1f", "\uff01")  # the last three as in Chinese and Japanese
-
-
-def model_folder(model: str) -> Path:
-    """The folder of a model given by name or folder, fetched if need be. Raises DataError with the way by hand."""
-    if Path(model).is_dir():
-        needed = ("config.json", "model.bin", "tokenizer.json")
-        lacking = [name for name in needed if not (Path(model) / name).is_file()]
-        if lacking:
-            raise DataError(f"{model} has no {' and no '.join(lacking)}; give the folder of a faster-whisper model")
-        return Path(model)
-    try:
-        return Path(download_model(model))
-    except ValueError as error:
-        raise DataError(f"--model: {error}, or a folder") from None
-    except Exception as error:  # the hub's client raises whatever its transport does
-        raise DataError(
-            f"model {model!r} cannot be fetched ({type(error).__name__}); where there is a network, download its"
-            " config.json, model.bin, tokenizer.json and vocabulary.* from https://huggingface.co/Systran into one"
-            " folder, and give that as --model FOLDER"
-        ) from None
-
-
-def sentences(words: Iterable[Word]) -> list[Subtitle]:
-    """Cues of whole sentences; a long pause or a very long sentence also ends a cue."""
-    cues: list[Subtitle] = []
-    is_open = False
-    for word in words:
-        if is_open and word.start - cues[-1].end <= PAUSE and word.end - cues[-1].start <= LONGEST:
-            cues[-1] = Subtitle(cues[-1].start, word.end, cues[-1].text + word.word)
-        else:
-            cues.append(Subtitle(word.start, word.end, word.word.lstrip()))
-        is_open = not word.word.rstrip().endswith(SENTENCE_ENDS)
-    return cues
 
 
 def transcribe(
@@ -87,11 +48,7 @@ def transcribe(
     except NoSoundTrack as error:
         note = str(error)
     else:
-        # Without the text before: one misheard piece would otherwise be repeated to the end of the video.
-        segments, _ = _load(model, device, compute_type, threads).transcribe(
-            sound, language=language, vad_filter=vad, word_timestamps=True, condition_on_previous_text=False
-        )
-        cues = sentences(word for segment in segments for word in segment.words or ())
+        cues = recognise(load_model(model, device, compute_type, threads), sound, language, vad)
     items = [pysrt.SubRipItem(number, _time(cue.start), _time(cue.end), cue.text) for number, cue in enumerate(cues, 1)]
     pysrt.SubRipFile(items).save(str(target), encoding="utf-8")
     return "" if cues else note
@@ -141,13 +98,6 @@ def _transcribe_all(args: argparse.Namespace) -> int:
         jobs=jobs,
         overwrite=args.overwrite,
         noted="without speech",
-    )
-
-
-@functools.cache
-def _load(model: Path, device: str, compute_type: str, threads: int) -> WhisperModel:
-    return WhisperModel(
-        str(model), device=device, compute_type=compute_type, cpu_threads=threads, local_files_only=True
     )
 
 

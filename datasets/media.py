@@ -2,6 +2,9 @@
 
 Containers lie about their frame counts and rates, so times come from the packets' own stamps. Second 0 of everything
 that is made of a video is the instant of its first picture.
+
+The picture is taken at a constant rate whatever the video's own: frame k (from 0) is what is on the screen in the
+middle of its interval, (k + 0.5) / rate seconds after the first picture appears.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,6 +21,8 @@ import numpy as np
 from datasets.errors import DataError
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
+SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
 
 
@@ -96,7 +102,7 @@ def decode(
     container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage
 ) -> Iterator[av.frame.Frame]:
     """Decodes packet by packet; a packet that cannot be decoded is counted in `damage` and left out."""
-    stream.codec_context.thread_count = 1  # the tools run one process per core already
+    stream.codec_context.thread_count = 1  # where time matters, there is one process per core already
     for packet in _packets(container, stream, damage, flush=True):
         try:
             yield from packet.decode()
@@ -110,16 +116,67 @@ def seconds_of(frame: av.frame.Frame, stream: av.stream.Stream) -> float | None:
     return None if stamp is None else float(stamp * stream.time_base)
 
 
+def display_size(frame: av.VideoFrame, pixel: Fraction | None, short_side: int) -> tuple[int, int]:
+    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`."""
+    width, height = frame.width * float(pixel or 1), float(frame.height)
+    scale = min(1.0, short_side / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class PictureTrack:
+    """The picture of one video at a constant rate, `count` frames, as it is to be displayed: rotated, pixels square.
+
+    rate: frames a second; default the video's mean rate. Raises DataError when the file holds no picture.
+    """
+
+    def __init__(self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None) -> None:
+        self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
+        self.short_side, self.rate = short_side, rate or self.clock.rate
+        self.count = max(1, round((self.clock.end - self.clock.start) * self.rate))
+        self._size, self._turns = (0, 0), 0
+
+    def pictures(self) -> Iterator[tuple[range, av.VideoFrame]]:
+        """Decodes the video once: every picture that is shown, and the frames that show it, in order from 0 to `count`.
+
+        Raises DataError when nothing can be decoded.
+        """
+        slack = min(1e-3, 0.1 / self.rate)  # stamps rounded to a millisecond must not decide which of two is taken
+        shown, held = 0, None
+        with open_media(self.path) as container:
+            stream = picture_stream(container)
+            for picture in decode(container, stream, self.damage):
+                stamp = seconds_of(picture, stream)
+                if held is None:
+                    self._size = display_size(picture, stream.sample_aspect_ratio, self.short_side)
+                    self._turns = round(picture.rotation / 90) % 4
+                elif stamp is not None:
+                    begin = shown
+                    while shown < self.count and (shown + 0.5) / self.rate + slack < stamp - self.clock.start:
+                        shown += 1
+                    if shown > begin:
+                        yield range(begin, shown), held
+                held = picture
+            if held is None:
+                raise DataError("none of its pictures can be decoded; fetch it again")
+            if shown < self.count:
+                yield range(shown, self.count), held
+
+    def image(self, picture: av.VideoFrame) -> np.ndarray:
+        """One of `pictures` as uint8 (H, W, 3) BGR, scaled and turned as the first one was."""
+        return np.rot90(picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray(), self._turns)
+
+
 class SoundTrack:
     """The sound of one video on the clock of its picture: sample n belongs to second n / rate after the first picture.
 
     Sound that begins late, stops early or misses packets is filled with silence, sound before the first picture is
     dropped. Mono stays mono, everything else becomes stereo. `rates` are the allowed sampling rates: the source's own
-    if it is among them, else the next higher, else the highest. Raises DataError when the file has no picture or sound.
+    if it is among them, else the next higher, else the highest. `clock` is that of the picture, where it is known.
+    Raises DataError when the file has no picture or sound.
     """
 
-    def __init__(self, path: Path, rates: tuple[int, ...]) -> None:
-        self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
+    def __init__(self, path: Path, rates: tuple[int, ...], clock: Clock | None = None) -> None:
+        self.path, self.damage, self.clock = path, Damage(), clock or picture_clock(path)
         with open_media(path) as container:
             stream = _sound_stream(container)
             own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)

@@ -1,0 +1,108 @@
+"""Predictions as files: JSON (docs/prediction.md describes it), CSV, and a folder for each video."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.experiment import ExperimentError, write_json, write_text
+from core.prediction import SCHEMA_VERSION, SENTIMENTS, Prediction, Segment
+from core.report import one_line
+
+
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain values."""
+    classes = prediction.classes
+    return {
+        "schema": SCHEMA_VERSION,
+        "file": prediction.file,
+        "duration": prediction.duration,
+        "model": prediction.model,
+        "classes": list(classes),
+        "polarity": list(prediction.polarity),
+        "segment_seconds": prediction.segment_seconds,
+        "emotion": prediction.emotion,
+        "sentiment": SENTIMENTS[prediction.sentiment],
+        "probabilities": _named(classes, prediction.probabilities),
+        "sound": prediction.sound,
+        "subtitles": prediction.subtitles,
+        "notes": list(prediction.notes),
+        "segments": [_segment(segment, classes) for segment in prediction.segments],
+    }
+
+
+def write_csv(path: Path, predictions: Sequence[Prediction]) -> None:
+    """One line per segment of all predictions, which are of one model. Raises ExperimentError."""
+    classes = predictions[0].classes
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["file", "start", "end", "emotion", "degree", *(f"p_{name}" for name in classes), "text"])
+    for prediction in predictions:
+        for segment in prediction.segments:
+            times = f"{segment.start:.3f}", f"{segment.end:.3f}"
+            numbers = (f"{value:.6g}" for value in (segment.degree, *segment.probabilities))
+            writer.writerow([prediction.file, *times, segment.emotion(classes), *numbers, segment.text])
+    write_text(path, table.getvalue())
+
+
+def write_folder(folder: Path, prediction: Prediction) -> None:
+    """What is kept of one video: prediction.json and segments.csv. Raises ExperimentError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(f"{one_line(folder)}: cannot be made ({error.strerror}); choose another --out") from None
+    write_json(folder / "prediction.json", as_json(prediction))
+    write_csv(folder / "segments.csv", [prediction])
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """See that a folder is new or empty, or may be written into. Raises ExperimentError."""
+    if not overwrite and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ExperimentError(f"{one_line(folder)} is there already; add --overwrite, or choose another --out")
+
+
+def folder_names(videos: Sequence[Path]) -> list[str]:
+    """A folder for each video, named as the file without its suffix; of several with one name, from the second on with
+    a number behind.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for video in videos:
+        plain = video.stem if video.stem.strip(".") else f"_{video.name}"  # `..` is no folder of its own
+        name, number = plain, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _segment(segment: Segment, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "emotion": segment.emotion(classes),
+        "probabilities": _named(classes, segment.probabilities),
+        "degree": segment.degree,
+        "text": segment.text,
+        "words": [
+            {
+                "text": word.text,
+                "at": list(word.at),
+                "sentiment": word.sentiment,
+                "emotion": _named(classes, word.emotion),
+                "degree": word.degree,
+                "passed": word.passed,
+                "verified": word.verified,
+            }
+            for word in segment.words
+        ],
+    }
+
+
+def _named(classes: tuple[str, ...], values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(classes, values, strict=True))

@@ -1,0 +1,62 @@
+"""Which files are videos, by their names alone, and how they are found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.errors import DataError
+
+VIDEO_SUFFIXES = (
+    ".3gp",
+    ".asf",
+    ".avi",
+    ".f4v",
+    ".flv",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".ogv",
+    ".rm",
+    ".rmvb",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+)
+
+
+def is_video(path: Path) -> bool:
+    """A file that is not hidden and has the suffix of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def find_videos(places: Sequence[Path]) -> list[Path]:
+    """The files among `places`, whatever their names, and all videos in the folders and below, each once, in order.
+
+    Hidden files and folders are passed over. Raises DataError for a place that is not there and a folder without video.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if place.is_dir():
+            inside = [
+                Path(folder) / name
+                for folder, folders, names in sorted(os.walk(place))
+                if not any(part.startswith(".") for part in Path(folder).relative_to(place).parts)
+                for name in sorted(names)
+                if is_video(Path(folder) / name)
+            ]
+            if not inside:
+                raise DataError(f"{place}: holds no video; known are {' '.join(VIDEO_SUFFIXES)}")
+            found |= dict.fromkeys(inside)
+        else:
+            if not place.exists():
+                raise DataError(f"{place}: no such file or folder")
+            found[place] = None
+    return list(found)
