@@ -51,10 +51,15 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """As `write_text` does. Raises ExperimentError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write beside `path`, then rename. Raises ExperimentError."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         raise ExperimentError(f"{path}: cannot be written ({error.strerror})") from None
