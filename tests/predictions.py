@@ -17,7 +17,9 @@ _LINES = (
     "Nothing here",
     "The furious crowd, the lovely sun & a <b>gift</b>",
 )
-_AFFECTIVE = {"happy": 4, "terrible": 3, "afraid": 3, "trusted": 7, "wonderful": 4, "furious": 0, "lovely": 4, "gift": 6}
+_AFFECTIVE = {
+    "happy": 4, "terrible": 3, "afraid": 3, "trusted": 7, "wonderful": 4, "furious": 0, "lovely": 4, "gift": 6,
+}  # fmt: skip
 
 
 def prediction(n_segments: int = 16, seconds: float = 1.5, seed: int = 0, **changes: object) -> Prediction:

@@ -55,7 +55,8 @@ def draw_chart(segments: Sequence[Segment], duration: float) -> Chart:
     highest = max(1.25, *degrees)
     piles = list(zip(*(tuple(accumulate(segment.probabilities)) for segment in segments), strict=True))
     runs = []
-    for emotion, members in groupby(segments, lambda segment: strongest(segment.probabilities)):
+    felt = [segment for segment in segments if any(segment.probabilities)]
+    for emotion, members in groupby(felt, lambda segment: strongest(segment.probabilities)):
         first, *_, last = [*members] * 2
         x = 100 * first.start / duration
         runs.append(Run(emotion, round(x, 3), round(100 * last.end / duration - x, 3)))

@@ -10,18 +10,10 @@ let playable = true;
 let shown = 0; // seconds
 let current = -1; // segment
 
-const clock = (seconds) => {
-  const whole = Math.floor(seconds);
-  const pad = (number) => String(number).padStart(2, "0");
-  const hours = Math.floor(whole / 3600);
-  const minutes = Math.floor(whole / 60) % 60;
-  return hours ? `${hours}:${pad(minutes)}:${pad(whole % 60)}` : `${minutes}:${pad(whole % 60)}`;
-};
 const segmentAt = (time) => Math.max(0, starts.filter((start) => start <= time + 1e-3).length - 1);
 
 function tell(segment) {
-  const { start, end, says } = rows[segment].dataset;
-  readout.textContent = `${clock(start)} to ${clock(end)}: ${says}`;
+  readout.textContent = rows[segment].dataset.says;
 }
 
 function show(time) {
@@ -29,7 +21,7 @@ function show(time) {
   cursor.style.left = `${(100 * shown) / duration}%`;
   const segment = segmentAt(shown);
   slider.setAttribute("aria-valuenow", shown.toFixed(2));
-  slider.setAttribute("aria-valuetext", `${clock(shown)}, ${rows[segment].dataset.says}`);
+  slider.setAttribute("aria-valuetext", rows[segment].dataset.says);
   if (segment === current) return;
   rows[current]?.removeAttribute("aria-current");
   current = segment;

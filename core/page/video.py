@@ -11,6 +11,7 @@ from core.page.source import as_data_url, place_beside
 from core.page.template import SENTIMENTS, render
 from core.page.thumbnails import as_style, pictured, tiles
 from core.prediction import Prediction, Segment, Word
+from core.timeaxis import clock
 from core.verification import STAGES
 
 PAGE = "report.html"
@@ -63,10 +64,11 @@ def video_page(prediction: Prediction, thumbnails: Mapping[int, bytes], source: 
 
 
 def says(segment: Segment, degree: float, classes: tuple[str, ...]) -> str:
-    """A segment in words: its two strongest emotions and `degree`, a multiple of the mean."""
+    """A segment in words: its time, its two strongest emotions and `degree`, a multiple of the mean."""
     first, *others = sorted(zip(segment.probabilities, classes, strict=True), key=lambda entry: -entry[0])
     named = ", ".join(f"{name} {100 * share:.0f} %" for share, name in (first, *others[:1]))
-    return f"{named}; degree {degree:.1f} \u00d7 the mean"
+    times = f"{clock(segment.start, tenths=True)} to {clock(segment.end, tenths=True)}"
+    return f"{times}: {named}; degree {degree:.1f} \u00d7 the mean"
 
 
 def pieces(segment: Segment) -> list[tuple[str, Word | None]]:
