@@ -326,8 +326,14 @@ def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -
 
 def check(flags: argparse.Namespace) -> None:
     """Refuse flags that together make no sense. Raises UsageError."""
-    if flags.eval and (flags.checkpoint is None or flags.resume or flags.overwrite):
-        raise UsageError("--eval needs --checkpoint results/<experiment>/last.pt, and no --resume or --overwrite")
+    if flags.eval and (flags.checkpoint is None or flags.resume or (flags.overwrite and not flags.report)):
+        raise UsageError(
+            "--eval needs --checkpoint results/<experiment>/last.pt, no --resume, and --overwrite only with --report"
+        )
+    if flags.report and not flags.eval:
+        raise UsageError("--report goes with --eval")
+    if flags.eval and flags.out and not flags.report:
+        raise UsageError("--eval --out FOLDER is where --report goes: add --report")
     if not flags.eval and (flags.checkpoint or flags.json):
         raise UsageError("--checkpoint and --json go with --eval; to continue a run: --resume --expr_name NAME")
     if flags.json and not flags.json.absolute().parent.is_dir():
@@ -360,7 +366,7 @@ def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
 def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
     """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
     known = vars(build_parser({}).parse_args([]))
-    forget = {"eval", "checkpoint", "json", "resume", "overwrite", "debug"}
+    forget = {"eval", "checkpoint", "json", "resume", "overwrite", "debug", "report", "out"}
     paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "sound_cache"}
     return {
         name: Path(value) if name in paths and value is not None else value

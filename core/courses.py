@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
+import torch
 
 from core.evaluation import Predictions
 from core.prediction import Prediction, Segment
@@ -21,7 +21,7 @@ def prediction_of(
         classes=classes,
         polarity=polarity,
         segment_seconds=float((blocks[:, 1] - blocks[:, 0]).mean()),
-        probabilities=tuple(softmax(predictions.scores[video].astype(np.float64)).tolist()),
+        probabilities=tuple(torch.from_numpy(predictions.scores[video]).double().softmax(dim=0).tolist()),
         segments=_segments(predictions.temporal[video], blocks),
     )
 
