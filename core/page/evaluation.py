@@ -58,6 +58,7 @@ def write_evaluation(
     metrics: of `all_metrics`. about: what was evaluated, shown as it is. Raises ExperimentError.
     """
     counts = metrics["confusion_matrix"]
+    measured = metrics.get("temporal", {})
     mistakes = find_mistakes(predictions, classes, polarity)
     page = render(
         "evaluation",
@@ -65,8 +66,8 @@ def write_evaluation(
         classes=classes,
         metrics=metrics,
         headline=_HEADLINE,
-        temporal={label: metrics.get("temporal", {}).get(key) for key, label in _TEMPORAL.items()},
-        localisation={key[4:]: v for key, v in metrics.get("temporal", {}).items() if key.startswith("map@")},
+        temporal={label: measured[key] for key, label in _TEMPORAL.items() if key in measured},
+        localisation={key[4:]: value for key, value in measured.items() if key.startswith("map@")},
         counts=counts,
         n_true=[sum(row) for row in counts],
         n_taken=[sum(column) for column in zip(*counts, strict=True)],
