@@ -111,7 +111,9 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         "--json", type=Path, help="with --eval: write the metrics here, 0..1; with --predict: write what was found"
     )
     group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
-    group.add_argument("--overwrite", action="store_true", help="replace an existing experiment of this name")
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace an existing experiment of this name, or a page"
+    )
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
 
     group = parser.add_argument_group("prediction", "with --predict and --serve; --out and --report also with --eval")

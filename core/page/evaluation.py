@@ -42,7 +42,9 @@ class Mistake:
 def check_folder(folder: Path, *, overwrite: bool) -> None:
     """See that the page may be written there, before anything is computed. Raises ExperimentError."""
     if folder.exists() and not (folder.is_dir() and (overwrite or not any(folder.iterdir()))):
-        raise ExperimentError(f"--report {folder}: is there already; add --overwrite or choose another --out")
+        raise ExperimentError(
+            f"--report {folder}: is there already; add --overwrite, or choose another folder with --out"
+        )
 
 
 def write_evaluation(

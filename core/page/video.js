@@ -7,7 +7,6 @@ const rows = [...list.children];
 const starts = rows.map((row) => Number(row.dataset.start));
 const duration = Number(slider.getAttribute("aria-valuemax"));
 let playable = true;
-let shown = 0; // seconds
 let current = -1; // segment
 
 const segmentAt = (time) => Math.max(0, starts.filter((start) => start <= time + 1e-3).length - 1);
@@ -17,7 +16,7 @@ function tell(segment) {
 }
 
 function show(time) {
-  shown = Math.min(time, duration);
+  const shown = Math.min(time, duration);
   cursor.style.left = `${(100 * shown) / duration}%`;
   const segment = segmentAt(shown);
   slider.setAttribute("aria-valuenow", shown.toFixed(2));
@@ -31,7 +30,7 @@ function show(time) {
   const top = row.offsetTop - list.offsetTop;
   const inside = top >= list.scrollTop && top + row.offsetHeight <= list.scrollTop + list.clientHeight;
   if (!inside) list.scrollTop = top - list.clientHeight / 3;
-  const picture = rows.slice(0, current + 1).findLast((each) => each.querySelector("[class*=' t']"));
+  const picture = rows.slice(0, current + 1).findLast((each) => each.querySelector(".picture[class*=' t']"));
   preview.className = picture?.querySelector(".picture").className ?? "picture";
 }
 
