@@ -33,15 +33,19 @@ from core.assembly import (
     step_settings,
     stored_recogniser,
 )
+from core.courses import annotated_course, prediction_of
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
+from core.page.evaluation import write_evaluation
+from core.page.video import write_page
 from core.pictures import draw_view
 from core.predicting import PredictionError, Predictor
 from core.prediction import Prediction
+from core.timeline import draw_timeline
 from core.trainer import Trainer
 from core.views import view_videos
 from datasets.benchmarks import Benchmark, benchmark_of_model
 from datasets.errors import DataError
-from datasets.loading import hold_out, read_spread, segment_seconds, still
+from datasets.loading import hold_out, read_spread, segment_seconds, spread, still
 from datasets.opening import open_loader, read_splits, video_opener
 from datasets.video_names import find_videos
 from models.build import count_parameters
@@ -50,7 +54,7 @@ from models.weight_files import WeightError
 
 log = logging.getLogger("mart")
 
-N_SHOWN = 3  # training videos whose pre-training TensorBoard shows
+N_SHOWN = 3  # training videos whose pre-training TensorBoard shows, and test videos whose timelines
 
 USER_ERRORS = (
     opts.UsageError,
@@ -67,14 +71,24 @@ USER_ERRORS = (
 
 def score_split(
     model: torch.nn.Module, loader: DataLoader, settings: StepSettings, benchmark: Benchmark, name: str
-) -> dict[str, Any]:
-    """All metrics of one split."""
+) -> tuple[evaluation.Predictions, dict[str, Any]]:
+    """What the model says of one split, and all metrics of it."""
     found = evaluation.predict_split(model, loader, settings, n_batches=len(loader), name=name)
     for line in found.left_out:
         log.warning("left out: %s", line)
-    metrics = evaluation.all_metrics(found, benchmark.classes, benchmark.polarity)
-    metrics["left_out"] += len(loader.dataset.left_out)
-    return metrics
+    found.left_out += loader.dataset.left_out
+    return found, evaluation.all_metrics(found, benchmark.classes, benchmark.polarity)
+
+
+def timelines(found: evaluation.Predictions, benchmark: Benchmark) -> dict[str, Figure]:
+    """Pictures of a few videos, the same ones after every run."""
+    in_order = sorted(range(len(found.keys)), key=found.keys.__getitem__)
+    return {
+        "/".join(found.keys[i]): draw_timeline(
+            prediction_of(found, i, benchmark.classes, benchmark.polarity), annotated_course(found, i)
+        )
+        for i in spread(in_order, min(N_SHOWN, len(in_order)))
+    }
 
 
 def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
@@ -132,7 +146,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
 
     def accuracy() -> float:
         with distributed.whole(ema.module):
-            return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")["acc_e"]
+            return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")[1]["acc_e"]
 
     trainer.run(phases_of(flags, model, ema.module, method, views, accuracy if flags.val_fraction else None), loader)
 
@@ -141,7 +155,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     checkpoint.load_weights(ema.module, final["ema"], folder / result)
     try:
         with distributed.whole(ema.module):
-            metrics = score_split(recogniser(ema.module), test_loader, settings, benchmark, "test")
+            found, metrics = score_split(recogniser(ema.module), test_loader, settings, benchmark, "test")
     except DataError as error:
         remedy = f"mend it, then --eval --checkpoint {folder / result}, or add --skip_bad"
         raise DataError(f"the model is trained, but not scored: {error}; {remedy}") from None
@@ -150,6 +164,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     experiment.write_json(folder / experiment.METRICS, metrics)
     pictures = report.figures(metrics, benchmark.classes)
     trainer.board.figures("test", pictures, trainer.state.step, close=False)
+    trainer.board.figures("timeline", timelines(found, benchmark), trainer.state.step)
     trainer.board.close()
     paths = report.save_figures(pictures, folder / "plots")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {final['epoch']}"))
@@ -169,15 +184,22 @@ def check_classes(benchmark: Benchmark, stored: dict[str, Any], path: Path) -> N
 def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """Score the test split with the averaged weights of a checkpoint."""
     experiment.start_log(None)
+    folder = flags.out or flags.checkpoint.parent / "report"
+    if flags.report and distributed.is_first():
+        prediction_files.check_folder(folder, overwrite=flags.overwrite)
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
     model = stored_recogniser(flags, stored).to(settings.device)
-    metrics = score_split(model, loader, settings, benchmark, "test")
+    found, metrics = score_split(model, loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():
         experiment.write_json(flags.json, metrics)
+    if flags.report and distributed.is_first():
+        about = {"Checkpoint": str(flags.checkpoint), "Epoch": stored["epoch"], "Dataset": benchmark.name}
+        page = write_evaluation(folder, found, metrics, benchmark.classes, benchmark.polarity, about)
+        log.info("report: %s", page)
 
 
 def open_predictor(
@@ -211,10 +233,12 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
     for video, name in zip(videos, prediction_files.folder_names(videos), strict=True):
         try:
             if out:
-                prediction_files.check_folder(out / name, flags.overwrite)
-            prediction, _ = predict_file(video)
+                prediction_files.check_folder(out / name, overwrite=flags.overwrite)
+            prediction, thumbnails = predict_file(video)
             if out:
                 prediction_files.write_folder(out / name, prediction)
+                report.save_figures({"timeline": draw_timeline(prediction)}, out / name)
+                write_page(out / name, prediction, dict(enumerate(thumbnails)), video, embed=flags.embed)
         except (*USER_ERRORS, OSError) as error:
             failed.append(video)
             log.error("FAILED %s: %s", report.one_line(video), error)

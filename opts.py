@@ -117,7 +117,9 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         "--json", type=Path, help="with --eval: write the metrics here, 0..1; with --predict: write what was found"
     )
     group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
-    group.add_argument("--overwrite", action="store_true", help="replace an existing experiment of this name")
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace an existing experiment of this name, or a page"
+    )
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
 
     group = parser.add_argument_group("prediction", "with --predict and --serve; --out and --report also with --eval")
@@ -364,8 +366,10 @@ def _check_use(flags: argparse.Namespace) -> None:
         )
     if uses and (flags.checkpoint is None or flags.resume):
         raise UsageError(f"{uses[0]} needs --checkpoint results/<experiment>/last.pt, and no --resume")
-    if flags.overwrite and (flags.eval or flags.serve):
-        raise UsageError("--overwrite replaces an experiment, or the output of --predict")
+    if flags.overwrite and (flags.serve or (flags.eval and not flags.report)):
+        raise UsageError("--overwrite replaces an experiment, or the output of --predict or --report")
+    if flags.eval and flags.out and not flags.report:
+        raise UsageError("--eval --out FOLDER is where --report goes: add --report")
     for name, where in (
         ("csv", ("predict",)), ("srt", ("predict",)), ("embed", ("predict",)), ("out", ("predict", "eval")),
         ("report", ("eval",)), ("text", ("predict", "serve")), ("segment_seconds", ("predict", "serve")),

@@ -51,7 +51,7 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
 
 
 def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Write beside `path`, then rename. Raises ExperimentError."""
+    """As `write_text` does. Raises ExperimentError."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
 
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.patches import Patch
-from matplotlib.text import Text
 from torch import Tensor
 
+from core.lettering import plain, write
 from core.losses import temporal_distribution_kl
+from core.palette import emotion_colours, is_light
 from core.verification import STAGES
 from core.views import VideoView
 
-# Okabe and Ito's colours, safe for the colour-blind, in an order that suits the emotions of VideoEmotion-8.
-_PALETTE = ("#d55e00", "#e69f00", "#009e73", "#000000", "#f0e442", "#0072b2", "#cc79a7", "#56b4e9")
 _REJECTED, _MASKED = "#858585", (0.07, 0.07, 0.1, 0.7)
-# For scripts that matplotlib's own font lacks, where one of these is installed.
-_OTHER_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
-_NO_GLYPH = "\u25a1"
 # Margins and the limits of the whole, of a frame, a line of words and a row of the legend, in inches.
 _LEFT, _RIGHT, _MIN_WIDTH, _MAX_WIDTH, _MAX_HEIGHT = 0.75, 0.2, 7.5, 14.0, 9.0
 _FRAME, _LINE, _LEGEND_ROW = 1.5, 0.16, 0.18
@@ -44,9 +36,8 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     column s of each. pyplot does not know the figure: it is gone with its last reference, and closing it does no harm.
     """
     n_segments, height, width = len(view.frames), *view.frames.shape[2:]
-    names = [_plain(name, 24) for name in classes]
-    many = [to_hex(colormaps["tab20"](i % 20)) for i in range(len(names))]
-    colours = _PALETTE[: len(names)] if len(names) <= len(_PALETTE) else many
+    names = [plain(name, 24) for name in classes]
+    colours = emotion_colours(len(names))
     panels = ("target", "recovered", "truth") if view.truth.any() else ("target", "recovered")
 
     inches = min(max(_LEFT + _RIGHT + 1.6 * n_segments, _MIN_WIDTH), _MAX_WIDTH)
@@ -78,14 +69,14 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     _draw_panels({name: axes[name] for name in panels}, view, colours, min(shown / column, 0.8))
 
     title = figure.text(_LEFT / inches, 1 - 0.1 / total, "", fontsize=12, fontweight="bold", va="top")
-    _write(title, "/".join(_plain(part) for part in view.key), 72 * (inches - _LEFT - _RIGHT))
+    write(title, "/".join(plain(part) for part in view.key), 72 * (inches - _LEFT - _RIGHT))
     figure.text(_LEFT / inches, 1 - 0.37 / total, _CAPTION, fontsize=7, color="#555555", va="top")
     legend = figure.legend(
         [Patch(color=colour) for colour in colours], [str(i) for i in range(len(names))], ncols=per_row,
         loc="lower center", fontsize=8, frameon=False, handlelength=1, columnspacing=1.2, labelspacing=0.3,
     )  # fmt: skip
     for text, name in zip(legend.get_texts(), names, strict=True):  # the legend itself leaves out what begins with _
-        _write(text, name)
+        write(text, name)
     return figure
 
 
@@ -140,12 +131,12 @@ def _draw_words(axes: Axes, view: VideoView, colours: Sequence[str], points: flo
             text = axes.text(s + 0.5, k + 0.5, "", fontsize=size, ha="center", va="center")
             if view.verified[s, k]:
                 colour = colours[strongest[s][k]]
-                text.set(color="black" if _is_light(colour) else "white", fontweight="bold")
+                text.set(color="black" if is_light(colour) else "white", fontweight="bold")
                 text.set_bbox({"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.12"})
-                _write(text, _plain(word), points - 6)
+                write(text, plain(word), points - 6)
             else:
                 text.set(color=_REJECTED)
-                _write(text, _plain(word), points - 6, f" (E{STAGES.index(view.passed[s][k]) + 1})")
+                write(text, plain(word), points - 6, f" (E{STAGES.index(view.passed[s][k]) + 1})")
         if len(fitting) < len(words):
             more = f"\u2026 {len(words) - len(fitting)} more"
             axes.text(s + 0.5, n_lines - 0.5, more, fontsize=size, color=_REJECTED, ha="center", va="center")
@@ -178,37 +169,3 @@ def _draw_panels(axes: dict[str, Axes], view: VideoView, colours: Sequence[str],
     last, every = axes[list(axes)[-1]], -(-len(times) // 41)
     last.set_xticklabels(["" if i % every else f"{time:.1f}" for i, time in enumerate(times)])
     last.set_xlabel("seconds", fontsize=8, labelpad=1)
-
-
-def _is_light(colour: str) -> bool:
-    """Black is easier to read on it than white (WCAG 2: where the relative luminance is above 0.18)."""
-    return bool(np.dot(np.asarray(to_rgb(colour)) ** 2.2, (0.2126, 0.7152, 0.0722)) > 0.18)
-
-
-def _plain(words: str, longest: int = 80) -> str:
-    """One line of characters that can be drawn: what no font has becomes a box."""
-    words = " ".join("".join(char if char.isprintable() else " " for char in words).split())
-    words = words if len(words) <= longest else words[: longest - 1] + "\u2026"
-    return "".join(char if ord(char) in _fonts()[1] else _NO_GLYPH for char in words)
-
-
-def _write(text: Text, words: str, points: float = float("inf"), ending: str = "") -> None:
-    """Let `text` say `words` and then `ending`, as they are, with as many of the words' letters as fit in `points`."""
-    text.set(text=words + ending, parse_math=False, fontfamily=_fonts()[0])
-    figure = text.get_figure()
-    limit = points * figure.dpi / 72
-    while words and (width := text.get_window_extent(figure.canvas.get_renderer()).width) > limit:
-        words = words[: min(len(words) - 1, int(len(words) * limit / width))]
-        text.set_text(f"{words}\u2026{ending}")
-
-
-@cache
-def _fonts() -> tuple[list[str], frozenset[int]]:
-    """Families to draw users' words with, and the characters that one of them has in both weights."""
-    installed = set(fontManager.get_font_names())
-    families = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
-    characters: set[int] = set()
-    for family in families:
-        files = {findfont(FontProperties(family=family, weight=weight)) for weight in ("normal", "bold")}
-        characters |= set.intersection(*(set(get_font(file).get_charmap()) for file in files))
-    return families, frozenset(characters)

@@ -58,9 +58,9 @@ def write_folder(folder: Path, prediction: Prediction) -> None:
     write_csv(folder / "segments.csv", [prediction])
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, *, overwrite: bool) -> None:
     """See that a folder is new or empty, or may be written into. Raises ExperimentError."""
-    if not overwrite and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and (overwrite or not any(folder.iterdir()))):
         raise ExperimentError(f"{one_line(folder)} is there already; add --overwrite, or choose another --out")
 
 

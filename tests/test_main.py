@@ -69,6 +69,24 @@ def test_evaluation_repeats_the_numbers_of_training(trained: Path, tmp_path: Pat
     assert other["loss"] == pytest.approx(metrics["loss"], rel=1e-3)
 
 
+def test_evaluation_writes_a_page_and_replaces_none_unasked(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "last.pt"
+    shutil.copy(trained / "last.pt", copy)
+    words = ["--eval", "--checkpoint", str(copy), "--report"]
+    assert main.main(words) == 0
+    page = tmp_path / "report" / "report.html"
+    assert f"report: {page}" in capsys.readouterr().out and "Evaluation" in page.read_text()
+    page.write_text("mine")
+    assert main.main(words) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "--overwrite" in message and page.read_text() == "mine"
+    assert main.main([*words, "--overwrite"]) == 0 and page.read_text() != "mine"
+    assert main.main([*words, "--out", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other" / "report.html").exists()
+
+
 def test_an_experiment_is_never_replaced_unasked(
     trained: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +216,7 @@ WRONG_STARTS = {
     "a path for a name": ({"expr_name": "a/b"}, "--expr_name"),
     "nothing to resume": ({"resume": True, "expr_name": "never"}, "never"),
     "resume what": ({"resume": True}, "--expr_name"),
+    "a page of what": ({"report": True}, "--report"),
     "evaluate what": ({"eval": True}, "--checkpoint"),
     "no checkpoint": ({"eval": True, "checkpoint": "none.pt"}, "none.pt"),
 }

@@ -68,6 +68,8 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     check_folder(tmp_path / "new" / "talk", overwrite=True)
     check_folder(tmp_path / "none", overwrite=False)
     (tmp_path / "file").touch()
+    with pytest.raises(ExperimentError, match="is there already"):
+        check_folder(tmp_path / "file", overwrite=True)
     with pytest.raises(ExperimentError, match="cannot be made"):
         write_folder(tmp_path / "file", EXAMPLE)
 
