@@ -29,6 +29,7 @@ from core.assembly import (
     phases_of,
     pretrain_settings,
     recogniser,
+    scoring_model,
     step_settings,
 )
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
@@ -165,11 +166,7 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
-    part = "mbt." if flags.pretrain_epochs else ""
-    flags.pretrain_epochs = 0  # what scores needs no text encoder
-    model = new_model(flags, len(benchmark.classes))
-    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
-    checkpoint.load_weights(model, weights, flags.checkpoint)
+    model = scoring_model(flags, stored, flags.checkpoint)
     metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():

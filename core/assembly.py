@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from timm.utils import ModelEmaV3
 
-from core import device, distributed, experiment
+from core import checkpoint, device, distributed, experiment
 from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
@@ -49,6 +49,19 @@ def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
         raise
     except ValueError as error:
         raise ModelError(f"sizes of the model: {error}") from None
+
+
+def scoring_model(flags: argparse.Namespace, stored: dict[str, Any], path: Path) -> MBT:
+    """The part of a stored run that scores a video, with its averaged weights.
+
+    flags: those of the run. Raises ModelError, and CheckpointError, which names the checkpoint's `path`.
+    """
+    part = "mbt." if flags.pretrain_epochs else ""
+    alone = argparse.Namespace(**vars(flags) | {"pretrain_epochs": 0})  # what scores needs no text encoder
+    model = new_model(alone, len(stored["classes"]))
+    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    checkpoint.load_weights(model, weights, path)
+    return model
 
 
 def recogniser(model: MART | MBT) -> MBT:

@@ -91,7 +91,7 @@ class MBT(nn.Module):
         for block in self.audio.blocks[: -self.fusion_depth]:
             audio = block(audio)
         n_visual, n_audio = visual.shape[1], audio.shape[1]
-        bottleneck = self.bottleneck.expand(len(visual), -1, -1)
+        bottleneck = self.bottleneck.expand(visual.shape[0], -1, -1)
         for visual_block, audio_block in zip(
             self.visual.blocks[-self.fusion_depth :], self.audio.blocks[-self.fusion_depth :], strict=True
         ):
@@ -131,4 +131,4 @@ class MBT(nn.Module):
 
     def forward(self, frames: Tensor, fbank: Tensor) -> MBTOutput:
         """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
-        return self.score(self.encode(frames.flatten(0, 1), fbank.flatten(0, 1)), len(frames))
+        return self.score(self.encode(frames.flatten(0, 1), fbank.flatten(0, 1)), frames.shape[0])
