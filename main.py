@@ -29,8 +29,8 @@ from core.assembly import (
     phases_of,
     pretrain_settings,
     recogniser,
-    scoring_model,
     step_settings,
+    stored_recogniser,
 )
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.pictures import draw_view
@@ -166,8 +166,8 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
-    model = scoring_model(flags, stored, flags.checkpoint)
-    metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
+    model = stored_recogniser(flags, stored).to(settings.device)
+    metrics = score_split(model, loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():
         experiment.write_json(flags.json, metrics)

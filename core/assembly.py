@@ -51,22 +51,19 @@ def new_model(flags: argparse.Namespace, n_classes: int) -> MART | MBT:
         raise ModelError(f"sizes of the model: {error}") from None
 
 
-def scoring_model(flags: argparse.Namespace, stored: dict[str, Any], path: Path) -> MBT:
-    """The part of a stored run that scores a video, with its averaged weights.
-
-    flags: those of the run. Raises ModelError, and CheckpointError, which names the checkpoint's `path`.
-    """
-    part = "mbt." if flags.pretrain_epochs else ""
-    alone = argparse.Namespace(**vars(flags) | {"pretrain_epochs": 0})  # what scores needs no text encoder
-    model = new_model(alone, len(stored["classes"]))
-    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
-    checkpoint.load_weights(model, weights, path)
-    return model
-
-
 def recogniser(model: MART | MBT) -> MBT:
     """The part that scores a video."""
     return model.mbt if isinstance(model, MART) else model
+
+
+def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
+    """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
+    part = "mbt." if flags.pretrain_epochs else ""
+    flags.pretrain_epochs = 0  # what scores needs no text encoder
+    model = new_model(flags, len(stored["classes"]))
+    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    checkpoint.load_weights(model, weights, flags.checkpoint)
+    return model
 
 
 def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:

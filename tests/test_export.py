@@ -16,7 +16,7 @@ from torch import Tensor
 
 import opts
 from core import checkpoint
-from core.assembly import new_model, scoring_model
+from core.assembly import new_model, stored_recogniser
 from models.mbt import MBT
 from tests import tiny
 from tools import export
@@ -61,7 +61,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(trained: Path) -> MBT:
     stored = checkpoint.load_checkpoint(trained)
-    return scoring_model(opts.parse(["--no-compile"], stored["flags"]), stored, trained).eval()
+    return stored_recogniser(opts.parse(["--no-compile"], stored["flags"]), stored).eval()
 
 
 def pairs() -> list[tuple[Tensor, Tensor]]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import opts
 from core import checkpoint
-from core.assembly import ModelError, scoring_model
+from core.assembly import ModelError, stored_recogniser
 from core.evaluation import temporal_emotion_distribution_of
 from datasets.audio import MEL_BINS
 from datasets.benchmarks import BENCHMARKS
@@ -89,8 +89,8 @@ def _export(args: argparse.Namespace) -> int:
             raise DataError(f"--onnx needs {package}; run `pip install onnx onnxscript onnxruntime`")
     try:
         stored = checkpoint.load_checkpoint(args.checkpoint)
-        flags = opts.parse(["--no-compile"], stored["flags"])
-        model = scoring_model(flags, stored, args.checkpoint)
+        flags = opts.parse(["--checkpoint", str(args.checkpoint), "--no-compile"], stored["flags"])
+        model = stored_recogniser(flags, stored)
     except (checkpoint.CheckpointError, ModelError) as error:
         raise DataError(str(error)) from None
     metadata = describe(args.checkpoint, stored, flags)
