@@ -37,7 +37,7 @@ def build_app(
     """The app, which puts uploaded files into `folder`. Raises WebAppError without gradio.
 
     read: what a model finds in a video file, with subtitles or without, and thumbnails.
-    page: one self-contained HTML page of both and of the video; it may run scripts, but reaches nothing outside itself.
+    page: one self-contained HTML page of both and of the video; its scripts run, but cannot reach the app.
     errors: of these, from either, the user sees the message; of others, that something went wrong.
     """
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(folder)}

@@ -200,7 +200,8 @@ def test_wrong_targets_cost_one_line(
 
     target = str(tmp_path / "mart.pt2")
     assert "is a folder" in refused("--out", str(tmp_path))
-    assert "for --out and for --onnx" in refused("--out", target, "--onnx", target)
+    assert "given twice" in refused("--out", target, "--onnx", target)
+    assert "given twice" in refused("--out", str(trained), "--overwrite")
     monkeypatch.setattr(export, "MOST_ONNX_BYTES", 1000)
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else name)
     assert "pip install onnx onnxscript onnxruntime" in refused("--out", target, "--onnx", f"{target}.onnx")

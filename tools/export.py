@@ -77,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     targets = [path for path in (args.out, args.onnx) if path]
-    if args.onnx and args.onnx.resolve() == args.out.resolve():
-        raise DataError(f"{args.onnx}: given for --out and for --onnx; choose another name for one of them")
     for path in targets:
+        if [other.resolve() for other in (args.checkpoint, *targets)].count(path.resolve()) > 1:
+            raise DataError(f"{path} is given twice; choose another name for what is written")
         if path.is_dir():
             raise DataError(f"{path} is a folder; give the name of a file")
         if path.exists() and not args.overwrite:
@@ -129,7 +129,7 @@ def describe(path: Path, stored: dict[str, Any], flags: argparse.Namespace) -> d
         },
         "outputs": OUTPUTS,
         "sizes": {"T": frames, "H": side, "W": side, "F": rows, "C": len(stored["classes"])},
-        **{name: stored[name] for name in ("segment_seconds",) if name in stored},
+        "segment_seconds": stored.get("segment_seconds"),  # how far the training's segments were apart
         "checkpoint": {"file": path.name, "sha256": checksum.hexdigest(), "epoch": stored["epoch"]},
         "versions": checkpoint.versions(),
     }
