@@ -30,7 +30,6 @@ from core.assembly import (
     pretrain_settings,
     recogniser,
     step_settings,
-    stored_recogniser,
 )
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.pictures import draw_view
@@ -166,8 +165,12 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
     settings = step_settings(flags, benchmark.polarity)
-    model = stored_recogniser(flags, stored).to(settings.device)
-    metrics = score_split(model, loader, settings, benchmark, "test")
+    part = "mbt." if flags.pretrain_epochs else ""
+    flags.pretrain_epochs = 0  # what scores needs no text encoder
+    model = new_model(flags, len(benchmark.classes))
+    weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    checkpoint.load_weights(model, weights, flags.checkpoint)
+    metrics = score_split(model.to(settings.device), loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():
         experiment.write_json(flags.json, metrics)
