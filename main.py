@@ -19,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
-from core import checkpoint, device, distributed, evaluation, experiment, prediction_files, report
+from core import checkpoint, device, distributed, evaluation, experiment, prediction_files, report, web_app
 from core.assembly import (
     ModelError,
     averaged,
@@ -36,7 +36,8 @@ from core.assembly import (
 from core.courses import annotated_course, prediction_of
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.page.evaluation import write_evaluation
-from core.page.video import write_page
+from core.page.source import as_data_url
+from core.page.video import video_page, write_page
 from core.pictures import draw_view
 from core.predicting import PredictionError, Predictor
 from core.prediction import Prediction
@@ -66,6 +67,7 @@ USER_ERRORS = (
     ModelError,
     PredictionError,
     WeightError,
+    web_app.WebAppError,
 )
 
 
@@ -204,8 +206,11 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
 
 def open_predictor(
     flags: argparse.Namespace, stored: dict[str, Any]
-) -> Callable[[Path], tuple[Prediction, list[bytes]]]:
-    """What a checkpoint's model says of a video file, and a JPEG of each segment. Raises USER_ERRORS, of both calls."""
+) -> Callable[[Path, Path | None], tuple[Prediction, list[bytes]]]:
+    """What a checkpoint's model says of a video file with its subtitles, and a JPEG of each segment.
+
+    Lets go of `stored`, once the weights are in the model. Raises USER_ERRORS, as what it gives does.
+    """
     benchmark = benchmark_of_model(flags.dataset, stored["classes"], stored.get("polarity"))
     seconds = flags.segment_seconds or stored.get("segment_seconds")
     if seconds is None:
@@ -214,10 +219,11 @@ def open_predictor(
     settings = step_settings(flags, benchmark.polarity)
     model = stored_recogniser(flags, stored).to(settings.device).eval()
     description = {"checkpoint": str(flags.checkpoint), "epoch": stored["epoch"], "dataset": flags.dataset}
+    stored.clear()
     predictor = Predictor(
         model, settings, benchmark.classes, description, flags.val_len, flags.verify, flags.degree_threshold
     )
-    return lambda path: predictor(open_video(path))
+    return lambda path, srt: predictor(open_video(path, srt))
 
 
 def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
@@ -225,7 +231,6 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
     experiment.start_log(None)
     videos = find_videos(flags.predict)
     predict_file = open_predictor(flags, stored)
-    stored.clear()  # the weights are in the model now
     out = flags.out or (None if flags.json or flags.csv else Path("predictions"))
     if out:
         out.mkdir(parents=True, exist_ok=True)  # before anything is computed
@@ -234,7 +239,7 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
         try:
             if out:
                 prediction_files.check_folder(out / name, overwrite=flags.overwrite)
-            prediction, thumbnails = predict_file(video)
+            prediction, thumbnails = predict_file(video, flags.srt)
             if out:
                 prediction_files.write_folder(out / name, prediction)
                 report.save_figures({"timeline": draw_timeline(prediction)}, out / name)
@@ -256,15 +261,36 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
     return 0 if not failed else 1 if found else 2
 
 
+def serve(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
+    """Predict what is uploaded to a web page on this computer, until Ctrl-C."""
+    experiment.start_log(None)
+
+    def page(found: Prediction, thumbnails: list[bytes], video: Path) -> str:
+        return video_page(found, dict(enumerate(thumbnails)), as_data_url(video))
+
+    web_app.serve(
+        open_predictor(flags, stored),
+        page,
+        prediction_files.as_json,
+        (*USER_ERRORS, OSError),
+        examples=sorted((flags.root_path / "videos").glob("*/*.mp4"))[:N_SHOWN] if flags.root_path else [],
+        title="Emotions of a video over time",
+        port=flags.port,
+    )
+
+
 def run(argv: list[str] | None) -> int:
     """Read the flags - of a stored run, where one is continued or used - and do what they ask; gives the status."""
     flags = opts.parse(argv)
-    if flags.eval or flags.predict:
+    if flags.eval or flags.predict or flags.serve:
         opts.check(flags)
         stored = checkpoint.load_checkpoint(flags.checkpoint)
         flags = opts.parse(argv, stored["flags"])
         if flags.predict:
             return predict(flags, stored)
+        if flags.serve:
+            serve(flags, stored)
+            return 0
         with distributed.joined(device.choose_device(flags.device)):
             evaluate(flags, stored)
         return 0

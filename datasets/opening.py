@@ -103,16 +103,17 @@ def new_dataset(
 
 def video_opener(
     flags: argparse.Namespace, benchmark: Benchmark, segment_seconds: float
-) -> Callable[[Path], VideoFile]:
-    """Opens a video file, sampled as the flags say, with words: of --srt, else of the .srt beside it, else of --text.
+) -> Callable[[Path, Path | None], VideoFile]:
+    """Opens a video file, sampled as the flags say, with words: of the given file, else of the .srt beside it, else of
+    --text.
 
     Raises DataError where the model of --text cannot be had. What it gives raises DataError for a file that is no
-    video, or for --srt that cannot be read.
+    video, or for given subtitles that cannot be read.
     """
     lexicon = cache(lambda: AffectiveLexicon(benchmark, flags.lexicon))  # which only words need
     listen = _listener(flags.speech_model) if flags.text else None
 
-    def open_video(path: Path) -> VideoFile:
+    def open_video(path: Path, srt: Path | None) -> VideoFile:
         video = VideoFile(
             path,
             segment_seconds=segment_seconds,
@@ -121,8 +122,8 @@ def video_opener(
             audio_frames=flags.audio_frames,
         )
         beside = path.with_suffix(".srt")
-        if flags.srt is not None:
-            video.add_subtitles(str(flags.srt), read_subtitles(flags.srt), lexicon())
+        if srt is not None:
+            video.add_subtitles(str(srt), read_subtitles(srt), lexicon())
         elif beside.is_file():
             try:
                 subtitles = read_subtitles(beside)

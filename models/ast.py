@@ -70,7 +70,7 @@ class AudioSpectrogramTransformer(nn.Module):
         if visible is not None:
             patches = gather_tokens(patches, visible)
         special = torch.cat([self.cls_token, self.dist_token], dim=1) + self.pos_embed[:, :2]
-        return torch.cat([special.expand(len(patches), -1, -1), patches], dim=1)
+        return torch.cat([special.expand(patches.shape[0], -1, -1), patches], dim=1)
 
     def forward(self, fbank: Tensor) -> Tensor:
         """fbank (N, T, mel_bins), normalised, to tokens (N, 2 + N_a, D) after the last norm."""

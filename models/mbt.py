@@ -95,7 +95,7 @@ class MBT(nn.Module):
         visual = self.visual.embed(self.visual.normalise(frames), visible_visual)
         for block in self.visual.blocks[: -self.fusion_depth]:
             visual = block(visual)
-        bottleneck = self.bottleneck.expand(len(visual), -1, -1)
+        bottleneck = self.bottleneck.expand(visual.shape[0], -1, -1)
         if fbank is None:
             return self._fuse_silent(visual, bottleneck)
         audio = self.audio.embed(self.audio.normalise(fbank), visible_audio)
@@ -157,4 +157,4 @@ class MBT(nn.Module):
     def forward(self, frames: Tensor, fbank: Tensor | None) -> MBTOutput:
         """frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128): all segments of all videos in one pass."""
         sound = None if fbank is None else fbank.flatten(0, 1)
-        return self.score(self.encode(frames.flatten(0, 1), sound), len(frames))
+        return self.score(self.encode(frames.flatten(0, 1), sound), frames.shape[0])

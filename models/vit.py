@@ -81,7 +81,7 @@ class VideoViT(nn.Module):
             patches = gather_tokens(patches, visible)
         if self.cls_token is None:
             return patches
-        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        return torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips (N, 3, T, H, W), normalised, to tokens (N, 1 + N_v, D) after the last norm."""

@@ -99,7 +99,7 @@ def test_it_says_what_evaluation_says_of_the_same_video(checkpoint: Path, video:
     scored = main.evaluation.predict_split(
         main.stored_recogniser(flags, stored).eval(), loader, settings, n_batches=1, name="test"
     )
-    prediction, _ = predictor(checkpoint)(video)
+    prediction, _ = predictor(checkpoint)(video, None)
     expected = torch.from_numpy(scored.scores[0]).softmax(dim=0).tolist()
     assert prediction.probabilities == pytest.approx(expected, abs=1e-3) and max(expected) > 0.2
     temporal = [[p * segment.degree for p in segment.probabilities] for segment in prediction.segments]
@@ -279,7 +279,7 @@ stored = load_checkpoint(Path(checkpoint))
 argv = ["--predict", *videos, "--checkpoint", checkpoint, "--segment_seconds", "1"]
 predict = main.open_predictor(opts.parse(argv, stored["flags"]), stored)
 for video in videos:
-    prediction, _ = predict(Path(video))
+    prediction, _ = predict(Path(video), None)
     print(len(prediction.segments), peak())
 """
 
@@ -299,6 +299,6 @@ def test_memory_does_not_grow_with_the_pictures(checkpoint: Path, tmp_path: Path
 
 
 def test_the_predictor_gives_a_picture_of_each_segment(checkpoint: Path, video: Path) -> None:
-    prediction, thumbnails = predictor(checkpoint)(video)
+    prediction, thumbnails = predictor(checkpoint)(video, None)
     assert isinstance(prediction, Prediction) and len(thumbnails) == len(prediction.segments) == 5
     assert all(thumbnail.startswith(b"\xff\xd8") for thumbnail in thumbnails)
