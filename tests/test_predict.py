@@ -75,12 +75,43 @@ def test_a_prediction_and_its_folder(checkpoint: Path, video: Path, capsys: pyte
     assert sum(segment["degree"] for segment in found["segments"]) == pytest.approx(1)
     assert (folder / "segments.csv").read_text().count("\n") == 6
 
+    names = {"prediction.json", "report.html", "segments.csv", "timeline.png", "video.mp4"}
+    assert {path.name for path in folder.iterdir()} == names
+    page = (folder / "report.html").read_text()
+    assert 'src="video.mp4"' in page and page.count("data:image/jpeg") == 5
+    assert (folder / "video.mp4").samefile(video)
+
     before = (folder / "prediction.json").read_bytes()
     assert predict(checkpoint, video) == 2
     last = capsys.readouterr().out.splitlines()[-2]
     assert last == f"FAILED {video}: {folder} is there already; add --overwrite, or choose another --out"
     assert predict(checkpoint, video, "--overwrite") == 0
     assert (folder / "prediction.json").read_bytes() == before, "the same again"
+
+
+def test_a_page_holds_its_video_where_that_is_asked_for(checkpoint: Path, video: Path) -> None:
+    assert predict(checkpoint, video, "--embed", "--out", "o") == 0
+    assert "data:video/mp4;base64," in Path("o/talk/report.html").read_text()
+    assert not Path("o/talk/video.mp4").exists()
+
+
+def test_the_web_app_predicts_uploads(checkpoint: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = {}
+
+    def serve(read, page, as_json, errors, *, examples, title, port) -> None:
+        called.update(read=read, page=page, as_json=as_json, errors=errors, port=port)
+
+    monkeypatch.setattr(main.web_app, "serve", serve)
+    assert main.main(["--serve", "--checkpoint", str(checkpoint), "--port", "1234"]) == 0
+    other = video.with_name("other.srt")
+    write_subtitles(other, [("00:00:00,000", "00:00:00,400", "so sad")])
+    with_its_own, thumbnails = called["read"](video, other)
+    assert [with_its_own.segments[0].text, called["read"](video, None)[0].segments[0].text] == ["so sad", "what a joy"]
+    page = called["page"](with_its_own, thumbnails, video)
+    assert "data:video/mp4;base64," in page and "talk.mp4" in page
+    assert called["as_json"](with_its_own)["schema"] == 1 and called["port"] == 1234
+    with pytest.raises(called["errors"], match="has no picture"):
+        called["read"](other, None)
 
 
 def test_it_says_what_evaluation_says_of_the_same_video(checkpoint: Path, video: Path, tmp_path: Path) -> None:
