@@ -14,9 +14,10 @@ import pytest
 
 from core.experiment import ExperimentError
 from core.page import source, video
-from core.page.thumbnails import MOST, pictured, thumbnail
+from core.page.thumbnails import MOST, pictured
 from core.page.video import video_page, write_page
 from core.prediction import Prediction, Segment, Word
+from datasets.jpeg import encode_picture
 from tests.browser import browser, until, visit
 from tests.predictions import VE8, prediction
 from tests.videos import grey, write_video
@@ -36,7 +37,7 @@ def small_pictures(n_segments: int, noisy: bool = False) -> dict[int, bytes]:
     rng = np.random.default_rng(0)
     size = (90, 160, 3)
     frames = {i: rng.integers(0, 256, size, np.uint8) if noisy else np.full(size, 90, np.uint8) for i in range(8)}
-    return {i: thumbnail(frames[i % 8]) for i in pictured(n_segments)}
+    return {i: encode_picture(frames[i % 8]) for i in pictured(n_segments)}
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def test_a_phone_does_not_scroll_sideways(n_segments: int, browser: Any, film: P
 @pytest.mark.parametrize(("minutes", "limit"), [(10, 5e6), (120, 10e6)])
 def test_long_videos_make_small_pages(minutes: int, limit: float) -> None:
     n_segments = minutes * 40
-    page = video_page(prediction(n_segments), dict.fromkeys(range(n_segments), thumbnail(noise())), "video.mp4")
+    page = video_page(prediction(n_segments), dict.fromkeys(range(n_segments), encode_picture(noise())), "video.mp4")
     assert len(page.encode()) < limit and page.count("data:image/jpeg") == MOST
 
 

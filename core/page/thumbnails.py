@@ -1,15 +1,11 @@
-"""Small pictures of a video for its page: which segments have one, and their JPEG."""
+"""Small pictures of a video for its page: which segments have one, and where they are shown."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
 
-import cv2
-import numpy as np
-
 MOST = 120  # keeps the page of a long video small
-_SIDE = 176  # pixels of the longer side, enough for a row on a screen of double density
 _TILES = 12  # of the strip under the timeline
 
 
@@ -17,15 +13,6 @@ def pictured(n_segments: int) -> list[int]:
     """The segments whose thumbnails a page shows: all, or `MOST` at equal distances."""
     count = min(n_segments, MOST)
     return [i * n_segments // count for i in range(count)]
-
-
-def thumbnail(frame: np.ndarray) -> bytes:
-    """JPEG of a frame, uint8 (H, W, 3) RGB, made smaller where it is larger."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
 
 
 def as_style(thumbnails: Mapping[int, bytes]) -> str:
