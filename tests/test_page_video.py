@@ -194,7 +194,7 @@ def test_long_videos_make_small_pages(minutes: int, limit: float) -> None:
 
 
 def noise() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
 
 
 def test_a_page_takes_no_space_for_its_video(film: Path, tmp_path: Path) -> None:
