@@ -44,7 +44,7 @@ def build_app(
     try:
         import gradio
     except ImportError:
-        raise WebAppError("--serve needs gradio; run `pip install gradio`") from None
+        raise WebAppError("--serve needs gradio; run `sh run.sh setup` or `pip install gradio`") from None
 
     def show(video: str | None, subtitles: str | None) -> str:
         if video is None:
