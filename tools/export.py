@@ -86,7 +86,8 @@ def _export(args: argparse.Namespace) -> int:
             raise DataError(f"{path} is there already; choose another name or add --overwrite")
     for package in ("onnx", "onnxscript"):
         if args.onnx and importlib.util.find_spec(package) is None:
-            raise DataError(f"--onnx needs {package}; run `sh run.sh setup` or `pip install onnx onnxscript onnxruntime`")
+            remedy = "run `sh run.sh setup` or `pip install onnx onnxscript onnxruntime`"
+            raise DataError(f"--onnx needs {package}; {remedy}")
     try:
         stored = checkpoint.load_checkpoint(args.checkpoint)
         flags = opts.parse(["--checkpoint", str(args.checkpoint), "--no-compile"], stored["flags"])
