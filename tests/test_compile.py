@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import main as program
 import opts
+from core import device
 from core.assembly import new_model as model_of
 from core.device import DeviceError, check_compiler
 from core.pretraining import finetune_losses, pretrain_losses
@@ -64,6 +66,23 @@ def test_a_growing_mask_compiles_nothing_again(recompute: str, counter: CompileC
             torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5 * scale, msg=name)
     # the encoders' layer with and without gradients and the decoders', of which one may take two attempts
     assert 3 <= compiled[0] <= 4 and len(set(compiled)) == 1
+
+
+def test_a_whole_run_and_its_evaluation(
+    counter: CompileCounterWithBackend, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both phases, scoring, and scoring again from the checkpoint are the same as without."""
+    monkeypatch.setattr(device, "check_compiler", lambda _: None)
+    metrics = []
+    for name, words in (("plain", []), ("compiled", ["--compile"])):
+        run = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name=name, n_epochs=1)
+        assert program.main([*run, *words]) == 0
+        metrics.append(json.loads((tmp_path / name / "metrics.json").read_text()))
+        assert (counter.frame_count > 0) == (name == "compiled")
+    assert metrics[1]["loss"] == pytest.approx(metrics[0]["loss"], rel=1e-3)
+    again = tmp_path / "again.json"
+    assert program.main(["--eval", "--checkpoint", str(tmp_path / "compiled" / "last.pt"), "--json", str(again)]) == 0
+    assert json.loads(again.read_text()) == metrics[1]
 
 
 @pytest.mark.skipif(not has_compiler(), reason="no C++ compiler")
