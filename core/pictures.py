@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from torch import Tensor
 
+from core.legend import draw_legend, legend_height
 from core.lettering import plain, write
 from core.losses import temporal_distribution_kl
 from core.palette import emotion_colours, is_light
@@ -20,9 +20,9 @@ from core.verification import STAGES
 from core.views import VideoView
 
 _REJECTED, _MASKED = "#858585", (0.07, 0.07, 0.1, 0.7)
-# Margins and the limits of the whole, of a frame, a line of words and a row of the legend, in inches.
+# Margins and the limits of the whole, of a frame and a line of words, in inches.
 _LEFT, _RIGHT, _MIN_WIDTH, _MAX_WIDTH, _MAX_HEIGHT = 0.75, 0.2, 7.5, 14.0, 9.0
-_FRAME, _LINE, _LEGEND_ROW = 1.5, 0.16, 0.18
+_FRAME, _LINE = 1.5, 0.16
 _MAX_LINES = 8  # of words under a segment
 _CAPTION = (
     "dark: masked patches    coloured: verified words    grey: words that failed E1 sentiment, E2 emotion or E3 degree"
@@ -43,8 +43,7 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     inches = min(max(_LEFT + _RIGHT + 1.6 * n_segments, _MIN_WIDTH), _MAX_WIDTH)
     column = (inches - _LEFT - _RIGHT) / n_segments
     shown = min(0.93 * column, _FRAME * width / max(width, height))  # width of a frame
-    per_row = max(1, int((inches - 0.2) / (0.5 + 0.08 * max(map(len, names)))))
-    below = 0.5 + _LEGEND_ROW * -(-len(names) // per_row)
+    below = 0.5 + legend_height(names, inches)
     # (height, space above) of each row, from the top
     rows = {
         "frames": (shown * height / width, 0.8),
@@ -71,12 +70,7 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     title = figure.text(_LEFT / inches, 1 - 0.1 / total, "", fontsize=12, fontweight="bold", va="top")
     write(title, "/".join(plain(part) for part in view.key), 72 * (inches - _LEFT - _RIGHT))
     figure.text(_LEFT / inches, 1 - 0.37 / total, _CAPTION, fontsize=7, color="#555555", va="top")
-    legend = figure.legend(
-        [Patch(color=colour) for colour in colours], [str(i) for i in range(len(names))], ncols=per_row,
-        loc="lower center", fontsize=8, frameon=False, handlelength=1, columnspacing=1.2, labelspacing=0.3,
-    )  # fmt: skip
-    for text, name in zip(legend.get_texts(), names, strict=True):  # the legend itself leaves out what begins with _
-        write(text, name)
+    draw_legend(figure, names, colours)
     return figure
 
 

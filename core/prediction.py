@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SENTIMENTS = {-1: "negative", 0: "neutral", +1: "positive"}
 SCHEMA_VERSION = 1  # of the JSON file; docs/prediction.md describes it, and every change of a key's meaning raises it
+
+
+def strongest(distribution: Sequence[float]) -> int:
+    """Index of the most probable emotion."""
+    return max(range(len(distribution)), key=distribution.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Segment:
 
     def emotion(self, classes: tuple[str, ...]) -> str:
         """The most probable of the classes."""
-        return classes[max(range(len(classes)), key=self.probabilities.__getitem__)]
+        return classes[strongest(self.probabilities)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Prediction:
     @property
     def emotion(self) -> str:
         """The most probable class."""
-        return self.classes[max(range(len(self.classes)), key=self.probabilities.__getitem__)]
+        return self.classes[strongest(self.probabilities)]
 
     @property
     def sentiment(self) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
+from core.legend import draw_legend, legend_height
 from core.lettering import plain, write
 from core.palette import emotion_colours
 from core.prediction import Prediction, Segment
@@ -27,8 +27,7 @@ def draw_timeline(prediction: Prediction, annotated: Sequence[Segment] = ()) -> 
     courses = {"": prediction.segments} | ({"annotated ": annotated} if annotated else {})
     colours = emotion_colours(len(prediction.classes))
     names = [plain(name, 24) for name in prediction.classes]
-    per_row = max(1, int((_WIDTH - 0.2) / (0.5 + 0.08 * max(map(len, names)))))
-    below = 0.5 + 0.18 * -(-len(names) // per_row)
+    below = 0.5 + legend_height(names, _WIDTH)
     total = below + 2.65 * len(courses) + 0.4
     figure = Figure(figsize=(_WIDTH, total), dpi=100)
     FigureCanvasAgg(figure)
@@ -49,12 +48,7 @@ def draw_timeline(prediction: Prediction, annotated: Sequence[Segment] = ()) -> 
     verdict = f"   {plain(prediction.emotion, 24)} {100 * max(prediction.probabilities):.0f} %"
     heading = figure.text(_LEFT / _WIDTH, 1 - 0.08 / total, "", fontsize=12, fontweight="bold", va="top")
     write(heading, plain(prediction.file), 72 * (_WIDTH - 3.5), verdict)
-    legend = figure.legend(
-        [Patch(color=colour) for colour in colours], [str(i) for i in range(len(names))], ncols=per_row,
-        loc="lower center", fontsize=8, frameon=False, handlelength=1, columnspacing=1.2, labelspacing=0.3,
-    )  # fmt: skip
-    for text, name in zip(legend.get_texts(), names, strict=True):  # the legend itself leaves out what begins with _
-        write(text, name)
+    draw_legend(figure, names, colours)
     return figure
 
 

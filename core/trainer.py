@@ -39,7 +39,7 @@ class Phase:
     accuracy: Callable[[], float] | None = None  # on held-out videos, after each epoch: the best one is kept
     patience: int = 0  # epochs without a better one before the phase ends early, 0 = never
     show: Callable[[float], dict[str, Any]] | None = None  # figures for TensorBoard, after each epoch
-    prepare: Callable[[], None] | None = None  # the models, before the phase or the rest of it begins
+    prepare: Callable[[], None] = lambda: None  # the models, before the phase or the rest of it begins
 
 
 @dataclass
@@ -128,8 +128,7 @@ class Trainer:
             state.first_step = state.step
         warmup_steps = round(self.warmup_epochs * self._n_steps(loader, 1))
         rates = OptimizerSettings(self.learning_rate, self.weight_decay, warmup_steps)
-        if phase.prepare is not None:
-            phase.prepare()
+        phase.prepare()
         state.begin_phase(phase.trained, rates, n_steps)
         if begun and self._optimizer is not None:
             checkpoint.load_optimizer(state.optimizer, self._optimizer)

@@ -148,8 +148,7 @@ class Trainee:
     def begin(self, part: str) -> None:
         """A new optimiser for this phase, at the bottom of a long warm-up: the steps are not meant to learn."""
         phase = self.phases[part]
-        if phase.prepare is not None:
-            phase.prepare()
+        phase.prepare()
         self.state.begin_phase(phase.trained, self.rates, 2 * self.rates.warmup_steps)
 
     def train(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
-from core.prediction import Segment
+from core.prediction import Segment, strongest
 from core.timeaxis import clock, time_marks
 
 _MARKS = 6  # on the time axis, few enough for a phone
@@ -36,11 +36,6 @@ class Chart:
     def mean(self) -> float:
         """Where the mean degree lies in the box, from its top."""
         return round(100 - 100 / self.highest, 1)
-
-
-def strongest(distribution: Sequence[float]) -> int:
-    """Index of the most probable emotion."""
-    return max(range(len(distribution)), key=distribution.__getitem__)
 
 
 def relative_degrees(segments: Sequence[Segment]) -> list[float]:

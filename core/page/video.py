@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.experiment import write_text
-from core.page.chart import draw_chart, relative_degrees, strongest
+from core.page.chart import draw_chart, relative_degrees
 from core.page.source import as_data_url, place_beside
 from core.page.template import render
 from core.page.thumbnails import as_style, pictured, tiles
-from core.prediction import SENTIMENTS, Prediction, Segment, Word
+from core.prediction import SENTIMENTS, Prediction, Segment, Word, strongest
 from core.timeaxis import clock
 from core.verification import STAGES
 
