@@ -50,7 +50,6 @@ from datasets.loading import hold_out, read_spread, segment_seconds, spread, sti
 from datasets.opening import open_loader, read_splits, video_opener
 from datasets.video_names import find_videos
 from models.build import count_parameters
-from models.mart import MART
 from models.weight_files import WeightError
 
 log = logging.getLogger("mart")
@@ -116,8 +115,6 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     model = new_model(flags, len(benchmark.classes), stored["epoch"] if stored else 0)
     if stored is None:
         load_encoders(recogniser(model), flags)
-    if isinstance(model, MART):
-        log.info("%s", model.text.loaded)
     model.to(settings.device)
     # everything that the user may have mistyped has been read by now
     if distributed.is_first():
@@ -138,7 +135,8 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         trainer.restore(stored)
         stored.clear()  # the weights are in the model now
     method = pretrain_settings(flags, settings)
-    shown = read_spread(still(loader.dataset), N_SHOWN) if flags.pretrain_epochs else None
+    pictured = flags.pretrain_epochs > 0 and "v" in flags.modalities
+    shown = read_spread(still(loader.dataset), N_SHOWN) if pictured else None
 
     def views(progress: float) -> dict[str, Figure]:
         with settings.autocast(), distributed.whole(ema.module):
@@ -150,7 +148,10 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         with distributed.whole(ema.module):
             return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")[1]["acc_e"]
 
-    trainer.run(phases_of(flags, model, ema.module, method, views, accuracy if flags.val_fraction else None), loader)
+    phases = phases_of(
+        flags, model, ema.module, method, views if pictured else None, accuracy if flags.val_fraction else None
+    )
+    trainer.run(phases, loader)
 
     result = experiment.BEST if flags.val_fraction else experiment.LAST
     final = checkpoint.load_checkpoint(folder / result)
@@ -186,6 +187,11 @@ def check_classes(benchmark: Benchmark, stored: dict[str, Any], path: Path) -> N
 def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """Score the test split with the averaged weights of a checkpoint."""
     experiment.start_log(None)
+    if flags.drop_modality and not set(flags.drop_modality) < set(flags.modalities):
+        raise opts.UsageError(
+            f"--drop_modality {flags.drop_modality}: some, not all, of what the model takes, which is "
+            f"{flags.modalities}"
+        )
     folder = flags.out or flags.checkpoint.parent / "report"
     if flags.report and distributed.is_first():
         prediction_files.check_folder(folder, overwrite=flags.overwrite)

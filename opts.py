@@ -52,9 +52,9 @@ MACHINE_FLAGS = frozenset(
 )
 
 
-# Flags of the group "prediction", which belong to one command and not to a run.
+# Flags that belong to one command and not to a run.
 PREDICTION_FLAGS = frozenset(
-    {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port"}
+    {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port", "drop_modality"}
 )
 
 
@@ -83,6 +83,13 @@ _SEED = _number(int, "a whole number from 0 to 4294967295", lambda value: 0 <= v
 _SHARE = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 _ABOVE_ZERO = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
 _NOT_NEGATIVE = _number(float, "a number, 0 or more", lambda value: 0 <= value < float("inf"))
+
+
+def _letters(text: str) -> str:
+    """An argparse type: some of a, v and t, each once, in this order."""
+    if not text or set(text) - set("avt") or len(set(text)) < len(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one or several of a, v and t, each once")
+    return "".join(letter for letter in "avt" if letter in text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -149,6 +156,18 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
         help="ve8, ek6, perr, iemocap, affwild2, or custom: the classes and "
         "their polarity stand in the annotation file",
     )
+    group.add_argument(
+        "--modalities",
+        type=_letters,
+        default="av",
+        help="what is learnt from, one or several of a (sound), v (picture), t (subtitles); subtitles also give the "
+        "pre-training its affective words, whichever these are",
+    )
+    group.add_argument(
+        "--drop_modality",
+        type=_letters,
+        help="with --eval: those of the model's that are left out, as if no test video had them",
+    )
     group.add_argument("--root_path", type=Path, help="folder of the dataset")
     group.add_argument(
         "--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg or <label>/<id>.zip"
@@ -204,6 +223,12 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("pre-training", "the phase before --n_epochs of fine-tuning")
     group.add_argument("--pretrain_epochs", type=_COUNT, default=100, help="its length; 0 trains the baseline alone")
+    group.add_argument(
+        "--modality_dropout",
+        type=_SHARE,
+        default=0.0,
+        help="share of the videos of which the student sees only some modalities, drawn at random, in both phases",
+    )
     group.add_argument("--unlabelled", action="store_true", help="without labels: the lexicon and the teacher alone")
     group.add_argument(
         "--verify",
@@ -347,6 +372,10 @@ def check(flags: argparse.Namespace) -> None:
         raise UsageError(f"--masking none leaves --target {flags.target} nothing to recover: choose another of either")
     if flags.masking == "none" and flags.mask_at == "decoder":
         raise UsageError("--mask_at decoder needs masks: choose another --masking than none")
+    if flags.modalities == "t" and flags.pretrain_epochs and flags.masking != "none":
+        raise UsageError("--modalities t has no patches to mask: add --masking none, or --pretrain_epochs 0")
+    if flags.modality_dropout and len(flags.modalities) == 1:
+        raise UsageError(f"--modality_dropout takes one of several, but --modalities {flags.modalities} is one")
     if flags.mask_start > flags.mask_end:
         raise UsageError(f"--mask_start {flags.mask_start} is above --mask_end {flags.mask_end}: the share grows")
     if not flags.pretrain_epochs and (flags.unlabelled or flags.finetune_ted):
@@ -371,6 +400,7 @@ def _check_use(flags: argparse.Namespace) -> None:
     if flags.eval and flags.out and not flags.report:
         raise UsageError("--eval --out FOLDER is where --report goes: add --report")
     for name, where in (
+        ("drop_modality", ("eval",)),
         ("csv", ("predict",)), ("srt", ("predict",)), ("embed", ("predict",)), ("out", ("predict", "eval")),
         ("report", ("eval",)), ("text", ("predict", "serve")), ("segment_seconds", ("predict", "serve")),
     ):  # fmt: skip

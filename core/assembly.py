@@ -19,12 +19,12 @@ from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
 from datasets.video_batch import VideoBatch
-from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model
+from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, streams_of
 from models.layers import set_layers
 from models.mart import MART
 from models.mbt import MBT
 from models.pretrained import find_default, load_audio_weights, load_text_encoder, load_visual_weights
-from models.text import embedded_weights
+from models.text import TextEncoder, embedded_weights
 from models.weight_files import WeightError
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,12 @@ class ModelError(ValueError):
 def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART | MBT:
     """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training."""
     try:
-        model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
-        if flags.pretrain_epochs:
+        text = None
+        if flags.pretrain_epochs or "t" in flags.modalities:
             text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
+            log.info("%s", text.loaded)
+        model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes), text)
+        if flags.pretrain_epochs:
             model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
             if epoch > flags.pretrain_epochs:
                 model.end_pretraining()
@@ -61,7 +64,7 @@ def recogniser(model: MART | MBT) -> MBT:
 def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
     """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
     part = "mbt." if flags.pretrain_epochs else ""
-    flags.pretrain_epochs = 0  # what scores needs no text encoder
+    flags.pretrain_epochs = 0  # what scores needs no more
     model = new_model(flags, len(stored["classes"]))
     weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
     checkpoint.load_weights(model, weights, flags.checkpoint)
@@ -71,8 +74,9 @@ def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
 def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:
     """The teacher: an exponential moving average of the weights. Frozen text weights are shared, not copied twice."""
     ema = ModelEmaV3(model, decay=decay, use_warmup=True)
-    if isinstance(model, MART):
-        ema.module.text = model.text
+    for name, module in model.named_modules():
+        if isinstance(module, TextEncoder):
+            ema.module.set_submodule(name, module)
     return ema
 
 
@@ -93,18 +97,18 @@ def choose_weights(flags: argparse.Namespace) -> None:
         if getattr(flags, name) is None:
             found = find_default(kind, PRETRAINED_MODELS)
             setattr(flags, name, str(found or otherwise))
-            if found is None and (kind != "text" or flags.pretrain_epochs):
+            if found is None and (kind[0] in flags.modalities or (kind == "text" and flags.pretrain_epochs)):
                 log.warning("no %s weights in pretrained_models/ (see its README): --%s %s", kind, name, otherwise)
 
 
 def load_encoders(model: MBT, flags: argparse.Namespace) -> None:
     """Pre-trained weights of both encoders, where a new run starts from them. Raises WeightError."""
-    for source, encoder, load in (
-        (flags.visual_weights, model.visual, load_visual_weights),
-        (flags.audio_weights, model.audio, load_audio_weights),
+    for name, source, load in (
+        ("visual", flags.visual_weights, load_visual_weights),
+        ("audio", flags.audio_weights, load_audio_weights),
     ):
-        if source != "random":
-            log.info("%s", load(encoder, source))
+        if name in model.streams and source != "random":
+            log.info("%s", load(model.encoder(name), source))
 
 
 def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
@@ -147,6 +151,8 @@ def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> Pret
         mask_ratio=(flags.mask_start, flags.mask_end),
         distribution=flags.target == "distribution",
         unlabelled=flags.unlabelled,
+        streams=streams_of(flags.modalities),
+        modality_dropout=flags.modality_dropout,
         weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
     )
 
@@ -156,7 +162,7 @@ def phases_of(
     model: MART | MBT,
     ema: MART | MBT,
     method: PretrainSettings,
-    views: Callable[[float], dict[str, Figure]],
+    views: Callable[[float], dict[str, Figure]] | None,
     accuracy: Callable[[], float] | None,
 ) -> list[Phase]:
     """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from core import distributed
@@ -19,9 +19,10 @@ from core.localisation import Interval, detect, mean_average_precision
 from core.losses import classification_losses
 from core.metrics import recognition_metrics
 from core.temporal_metrics import temporal_metrics
-from datasets.video_batch import VideoBatch
+from datasets.video_batch import MODALITIES, VideoBatch
+from models.mbt import MBT
 
-ARRAYS = ("labels", "scores", "temporal", "truth", "blocks")
+ARRAYS = ("labels", "scores", "temporal", "truth", "blocks", "given")
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Predictions:
     temporal: np.ndarray  # (N, S, C) temporal emotion distribution, sums to 1 over S and C
     truth: np.ndarray  # (N, S, C) the annotated course, or zeros
     blocks: np.ndarray  # (N, S, 2) seconds
+    given: np.ndarray  # bool (N, 3), which of MODALITIES were there
+    streams: tuple[str, ...]  # those that the model takes
     courses: list[tuple]  # annotated segments: start, end, label, intensity
     loss: float  # mean over the videos
     left_out: list[str]  # one line per video that could not be read
@@ -46,7 +49,7 @@ def temporal_emotion_distribution_of(segment_scores: Tensor) -> Tensor:
 
 @torch.no_grad()
 def predict_split(
-    model: nn.Module, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
+    model: MBT, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
 ) -> Predictions:
     """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError.
 
@@ -62,7 +65,7 @@ def predict_split(
             continue
         batch = batch.to(settings.device)
         with settings.autocast():
-            output = model(batch.frames, batch.fbank)
+            output = model(batch.media(), batch.present())
         losses = classification_losses(output, batch.labels, settings.polarity, settings.lambda_0)
         found["loss"].append(losses["loss"] * len(batch))
         found["keys"] += batch.keys
@@ -70,6 +73,7 @@ def predict_split(
         found["labels"].append(batch.labels)
         found["truth"].append(batch.truth)
         found["blocks"].append(batch.blocks)
+        found["given"].append(batch.given)
         found["scores"].append(output.video_scores)
         found["temporal"].append(temporal_emotion_distribution_of(output.segment_scores))
     own = {key: torch.cat(found[key]).cpu().numpy() for key in ARRAYS if found[key]}
@@ -84,14 +88,21 @@ def predict_split(
         courses=list(chain(*courses)),
         loss=sum(losses) / n_videos,
         left_out=list(chain(*lines)),
+        streams=model.streams,
         **{key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS},
     )
 
 
 def all_metrics(predictions: Predictions, classes: tuple[str, ...], polarity: tuple[int, ...]) -> dict[str, object]:
-    """Recognition metrics, `loss`, `left_out` and, where courses are annotated, `temporal` with localisation."""
+    """Recognition metrics, `loss`, `left_out`, `lacking`; where courses are annotated `temporal` with localisation.
+
+    lacking: of each modality that the model takes, how many videos were scored without it.
+    """
     metrics = recognition_metrics(predictions.scores.argmax(axis=1), predictions.labels, classes, polarity)
     metrics |= {"loss": predictions.loss, "left_out": len(predictions.left_out)}
+    metrics["lacking"] = {
+        name: int((~predictions.given[:, MODALITIES.index(name)]).sum()) for name in predictions.streams
+    }
     temporal = temporal_metrics(predictions.truth, predictions.temporal)
     if temporal:
         metrics["temporal"] = temporal | localisation_metrics(predictions, classes)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from core.prediction import SENTIMENTS, Prediction
 
-_LOSSES = ("loss", "visual", "audio", "classification", "contrast", "distribution", "patches")
+_LOSSES = ("loss", "visual", "audio", "text", "classification", "contrast", "distribution", "patches")
+STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
 
 
@@ -25,6 +26,9 @@ def metrics_table(metrics: dict[str, Any], title: str) -> str:
     lines = [f"{title}: {metrics['n_videos']} videos, loss {metrics['loss']:.4f}"]
     if metrics["left_out"]:
         lines.append(f"  {metrics['left_out']} videos were left out because they could not be read")
+    for name, count in metrics["lacking"].items():
+        if count:
+            lines.append(f"  {count} of them scored without {STREAM_NAMES[name]}")
     lines.append("  " + "   ".join(f"{label} {100 * metrics[key]:6.2f}" for key, label in _HEADLINE.items()))
     for name, accuracy in metrics["per_class"].items():
         lines.append(f"  {name:<14} " + ("no videos" if accuracy is None else f"{100 * accuracy:6.2f}"))

@@ -18,10 +18,13 @@ from datasets.errors import DataError
 from datasets.lexicon import AffectiveLexicon
 from datasets.loading import draw_per_class, make_loader
 from datasets.subtitles import Subtitle, read_subtitles
+from datasets.video_batch import MODALITIES
 from datasets.video_emotion import Layout, VideoEmotionDataset
 from datasets.video_file import VideoFile
 
 log = logging.getLogger(__name__)
+
+PLACES = {"visual": "frames", "audio": "sound", "text": "subtitles"}  # what a modality is called
 
 
 def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
@@ -63,6 +66,15 @@ def open_loader(
     dataset = new_dataset(flags, benchmark, videos, layout, training=training)
     for line in dataset.left_out:
         log.warning("left out: %s", line)
+    for name in dataset.modalities:
+        lacking = sum(name not in dataset.given[video] for video in dataset.videos)
+        if len(dataset) and lacking == len(dataset):
+            raise DataError(
+                f"{flags.root_path}: no video of the {split} split has {PLACES[name]}; "
+                f"{f'choose --modalities without {name[0]}' if training else f'--drop_modality {name[0]} does without'}"
+            )
+        if lacking and name != "text":  # of which the reader of words tells
+            log.warning("%d of %d videos have no %s and are scored without", lacking, len(dataset), PLACES[name])
     if not len(dataset):
         raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
     return make_loader(
@@ -83,6 +95,7 @@ def new_dataset(
         videos,
         benchmark,
         layout,
+        modalities=[name for name in MODALITIES if name[0] in set(flags.modalities) - set(flags.drop_modality or "")],
         n_segments=flags.seq_len if training else flags.val_len,
         snippet_duration=flags.snippet_duration,
         sample_size=flags.sample_size,
@@ -95,6 +108,7 @@ def new_dataset(
         min_crop_scale=flags.min_crop_scale,
         freq_mask=flags.freq_mask,
         time_mask=flags.time_mask,
+        incomplete=not training,
         skip_bad=flags.skip_bad,
         sound_cache=_sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
@@ -120,6 +134,7 @@ def video_opener(
             snippet_duration=flags.snippet_duration,
             sample_size=flags.sample_size,
             audio_frames=flags.audio_frames,
+            max_tokens=flags.max_tokens,
         )
         beside = path.with_suffix(".srt")
         if srt is not None:

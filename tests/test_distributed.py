@@ -106,7 +106,7 @@ def test_a_stand_in_for_no_video_has_finite_losses() -> None:
 
 
 def losses_of(model: MBT, batch: VideoBatch) -> dict[str, Tensor]:
-    return classification_losses(model(batch.frames, batch.fbank), batch.labels, POLARITY, 0.5)
+    return classification_losses(model(batch.media(), batch.present()), batch.labels, POLARITY, 0.5)
 
 
 def in_two_processes(work: str, folder: Path) -> None:

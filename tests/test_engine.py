@@ -40,7 +40,7 @@ def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tu
 
     def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
         with chosen.autocast():
-            output = state.model(batch.frames, batch.fbank)
+            output = state.model(batch.media(), batch.present())
         return classification_losses(output, batch.labels, chosen.polarity, chosen.lambda_0)
 
     means, left_out = train_one_epoch(
