@@ -181,7 +181,8 @@ def _video(clip: Clip) -> Video:
 
 
 def _write_left_out(root: Path, dataset: str, listing: Listing) -> None:
-    content = json.dumps({"dataset": dataset, "left_out": listing.left_out}, indent=1, ensure_ascii=False)
+    left_out = {reason: sorted(names) for reason, names in sorted(listing.left_out.items())}
+    content = json.dumps({"dataset": dataset, "left_out": left_out}, indent=1, ensure_ascii=False)
     temporary = root / f"{PART}{LEFT_OUT}"
     try:
         root.mkdir(parents=True, exist_ok=True)
