@@ -11,7 +11,8 @@ A file whose number of lines is not about that of the video's frames belongs to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -31,11 +32,21 @@ OTHER = "Other"
 _HALVES = {"_left": (0.0, 0.5), "_right": (0.5, 1.0)}
 
 
+@dataclass(frozen=True)
+class _Annotated:
+    """A file of the challenge: name, subset, edges of the half that shows the person, class of every frame."""
+
+    name: str
+    subset: str
+    half: tuple[float, float]
+    classes: list[str]
+
+
 def list_clips(source: Path, labels: Sequence[str]) -> Listing:
     """The runs of all files. Raises DataError where the files are not as described."""
     listing = Listing()
     videos = Videos(source)
-    annotated: dict[Path, list[tuple[Path, str, tuple[float, float]]]] = {}
+    annotated: dict[Path, list[_Annotated]] = {}
     for folder, subset in SETS.items():
         for path in _annotation_files(source, folder):
             side = next((side for side in _HALVES if path.stem.endswith(side)), "")
@@ -43,25 +54,18 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
             if video is None:
                 listing.leave_out("there is no such video", path.stem)
             else:
-                annotated.setdefault(video, []).append((path, subset, _HALVES.get(side, (0.0, 1.0))))
+                person = _Annotated(path.stem, subset, _HALVES.get(side, (0.0, 1.0)), read_classes(path, labels))
+                annotated.setdefault(video, []).append(person)
 
     for video, times in parallel(picture_times, list(annotated), cores(), "prepare: times of frames"):
-        for path, subset, (left, right) in annotated[video]:
-            classes = read_classes(path, labels)
+        for person in annotated[video]:
+            n_lines, n_frames = len(person.classes), 0 if isinstance(times, Failure) else len(times) - 1
             if isinstance(times, Failure):
-                listing.leave_out(times.reason, path.stem)
-            elif abs(len(classes) - (len(times) - 1)) > 10 + 0.02 * len(times):
-                listing.leave_out(f"{len(classes)} lines for {len(times) - 1} frames", path.stem)
+                listing.leave_out(times.reason, person.name)
+            elif abs(n_lines - n_frames) > 10 + 0.02 * n_frames:
+                listing.leave_out(f"{n_lines} lines for {n_frames} frames", person.name)
             else:
-                for first, last, label, start, end in _runs(classes, times):
-                    name = f"{path.stem}_{first}to{last}"
-                    if label not in labels:
-                        listing.leave_out("another class (Other)" if label == OTHER else "without class", name)
-                    elif end - start < SHORTEST:
-                        listing.leave_out(f"shorter than {SHORTEST:g} s", name)
-                    else:
-                        excerpt = Excerpt(start, end, left=left, right=right)
-                        listing.clips.append(Clip(Source(video, label, name, excerpt), (subset,)))
+                _add_runs(listing, video, person, times, labels)
     listing.clips.sort(key=lambda clip: (str(clip.source.path), clip.source.id))
     return listing
 
@@ -93,10 +97,16 @@ def _annotation_files(source: Path, folder: str) -> list[Path]:
     return files
 
 
-def _runs(classes: Sequence[str], times: np.ndarray) -> Iterator[tuple[int, int, str, float, float]]:
-    """First and last frame (from 1), class, start and end in seconds; of frames that the video has."""
-    begin = 0
-    for label, members in groupby(classes[: len(times) - 1]):
-        end = begin + len(list(members))
-        yield begin + 1, end, label, float(times[begin]), float(times[end])
-        begin = end
+def _add_runs(listing: Listing, video: Path, person: _Annotated, times: np.ndarray, labels: Sequence[str]) -> None:
+    end = 0
+    for label, members in groupby(person.classes[: len(times) - 1]):
+        begin, end = end, end + sum(1 for _ in members)
+        name = f"{person.name}_{begin + 1}to{end}"
+        if label not in labels:
+            listing.leave_out("another class (Other)" if label == OTHER else "without class", name)
+        elif times[end] - times[begin] < SHORTEST:
+            listing.leave_out(f"shorter than {SHORTEST:g} s", name)
+        else:
+            left, right = person.half
+            excerpt = Excerpt(float(times[begin]), float(times[end]), left=left, right=right)
+            listing.clips.append(Clip(Source(video, label, name, excerpt), (person.subset,)))
