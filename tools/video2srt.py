@@ -27,7 +27,7 @@ from datasets.speech import WHISPER_RATE, load_model, model_folder, recognise
 from datasets.subtitles import subtitle_file, write_subtitles
 from datasets.tracks import SoundTrack
 from datasets.video_names import VIDEO_SUFFIXES, is_video
-from tools._batch import command, conversion_parser, convert_all, find_videos, positive
+from tools._batch import Source, command, conversion_parser, convert_all, find_videos, positive
 from tools._workers import cores
 
 TOOL = "video2srt"
@@ -57,6 +57,12 @@ def transcribe(
     return "" if cues else note
 
 
+def find_sources(folder: Path) -> list[Source]:
+    """The videos <folder>/<label>/<id>.<extension>, or where there is none the sounds. Raises DataError for neither."""
+    has_videos = any(is_video(path) for path in folder.glob("*/*"))
+    return find_videos(folder, VIDEO_SUFFIXES if has_videos else (SOUND_SUFFIX,))
+
+
 def _read(source: Path) -> np.ndarray:
     """The sound of a video on its picture's clock, or of an mp3, float32 (n,) at WHISPER_RATE. Raises DataError."""
     if source.suffix.lower() == SOUND_SUFFIX:
@@ -83,8 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _transcribe_all(args: argparse.Namespace) -> int:
-    has_videos = any(is_video(path) for path in args.videos.glob("*/*"))
-    videos = find_videos(args.videos, VIDEO_SUFFIXES if has_videos else (SOUND_SUFFIX,))
+    videos = find_sources(args.videos)
     if args.device == "cuda" and ctranslate2.get_cuda_device_count() == 0:
         raise DataError("--device cuda: there is no CUDA device; use --device cpu")
     known = ctranslate2.get_supported_compute_types(args.device)
