@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -99,7 +100,7 @@ def sound_stream(container: av.container.InputContainer) -> av.audio.stream.Audi
 
 def picture_clock(path: Path) -> Clock:
     """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
-    return _read_clock(path)[0]
+    return _kept_clock(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 def picture_times(path: Path) -> np.ndarray:
@@ -127,6 +128,11 @@ def seconds_of(timed: av.frame.Frame | av.Packet, stream: av.stream.Stream) -> f
     """The time stamp of a frame or packet in seconds, or None when it carries none."""
     stamp = timed.pts if timed.pts is not None else timed.dts
     return None if stamp is None else float(stamp * stream.time_base)
+
+
+@lru_cache(maxsize=8)  # hundreds of excerpts may be cut out of a film, all of which is read for its clock
+def _kept_clock(path: Path, changed: int) -> Clock:
+    return _read_clock(path)[0]
 
 
 def _read_clock(path: Path) -> tuple[Clock, list[float]]:

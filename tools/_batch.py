@@ -132,7 +132,7 @@ def convert_all(
     owners: dict[Path, Path] = {}
     todo: list[Task] = []
     with exclusive(output):
-        _remove_leftovers(output)
+        remove_leftovers(output)
         for source in sources:
             try:
                 target = target_of(source)
@@ -159,7 +159,7 @@ def convert_all(
                             noticed += 1
                             tqdm.write(f"note {task.source}: {answer}", file=sys.stderr)
         finally:
-            _remove_leftovers(output)
+            remove_leftovers(output)
             with_note = f" ({noticed} {noted})" if noticed else ""
             seconds = time.monotonic() - began
             print(f"{tool}: {done} done{with_note}, {there} already there, {len(failed)} failed, {seconds:.0f} s")
@@ -186,7 +186,8 @@ class _Conversion:
         return note
 
 
-def _remove_leftovers(output: Path) -> None:
+def remove_leftovers(output: Path) -> None:
+    """Removes the temporary outputs in the folders of `output`, which has to be held by `exclusive`."""
     for leftover in output.glob(f"*/{PART}*"):
         _remove(leftover)
 
@@ -200,6 +201,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
+    """Holds a folder, made when missing, against other runs. Raises DataError where one holds it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

@@ -41,23 +41,23 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
     seen: dict[tuple[str, str], str] = {}
     for path in lists:
         for where, row in _rows(path):
-            label = spelling.get(str(_column(row, "label", where)).strip().casefold())
-            subset = str(row.get("subset") or path.stem).strip().lower()
+            label = spelling.get(_column(row, "label", where).casefold())
+            subset = (row.get("subset") or path.stem).lower()
             if label is None:
                 raise DataError(f"{where}: label {row['label']!r} is none of {', '.join(labels)}")
             if subset not in SUBSETS:
                 raise DataError(f"{where}: subset {subset!r} is none of {', '.join(SUBSETS)}")
-            name = str(_column(row, "video", where))
+            name = _column(row, "video", where)
             video = videos.find(name)
             excerpt = _excerpt(row, where)
             times = "" if excerpt == WHOLE else f"_{excerpt.start:.2f}to{excerpt.end:.2f}"
-            id = str(row.get("id") or f"{bare_name(name)}{times}")
+            id = row.get("id") or f"{bare_name(name)}{times}"
             if seen.setdefault((label, id), where) != where:
                 raise DataError(f"{where}: {label}/{id} is in {seen[label, id]} already")
             if video is None:
                 listing.leave_out("there is no such video", id)
             else:
-                found.append((subset, Clip(Source(video, label, id, excerpt), (), str(row.get("text") or ""))))
+                found.append((subset, Clip(Source(video, label, id, excerpt), (), row.get("text", ""))))
     tested = "test" if any(subset == "test" for subset, _ in found) else "val"
     for subset, clip in found:
         if subset in ("train", tested):
@@ -68,13 +68,20 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
     return listing
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each row stands, and its columns."""
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where each row stands, and its columns; "" for what is not there."""
+    for where, row in _rows_of_csv(path) if path.suffix == ".csv" else _rows_of_json(path):
+        yield where, {str(name): "" if value is None else str(value).strip() for name, value in row.items()}
+
+
+def _rows_of_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO("\n".join(read_lines(path))), skipinitialspace=True)
+    for row in reader:
+        yield f"{path}:{reader.line_num}", row
+
+
+def _rows_of_json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     text = "\n".join(read_lines(path))
-    if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        yield from ((f"{path}:{reader.line_num}", row) for row in reader)
-        return
     try:
         rows = json.loads(text)
     except ValueError as error:
@@ -84,30 +91,30 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from ((f"{path}, entry {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _column(row: dict[str, Any], name: str, where: str) -> Any:
-    if row.get(name) in (None, ""):
-        raise DataError(f"{where}: has no {name!r}; its columns are {', '.join(str(key) for key in row)}")
+def _column(row: dict[str, str], name: str, where: str) -> str:
+    if not row.get(name):
+        raise DataError(f"{where}: has no {name!r}; its columns are {', '.join(row)}")
     return row[name]
 
 
-def _excerpt(row: dict[str, Any], where: str) -> Excerpt:
-    given = [row.get(name) not in (None, "") for name in ("start", "end")]
-    if not any(given):
+def _excerpt(row: dict[str, str], where: str) -> Excerpt:
+    given = [row[name] for name in ("start", "end") if row.get(name)]
+    if not given:
         return WHOLE
-    if not all(given):
+    if len(given) < 2:
         raise DataError(f"{where}: has only one of 'start' and 'end'")
-    start, end = (_seconds(row[name], where) for name in ("start", "end"))
+    start, end = (_seconds(time, where) for time in given)
     if not start < end:
         raise DataError(f"{where}: ends at {row['end']}, not after its start at {row['start']}")
     return Excerpt(start, end)
 
 
-def _seconds(value: Any, where: str) -> float:
+def _seconds(time: str, where: str) -> float:
     try:
-        parts = [float(part) for part in str(value).split(":")]
+        parts = [float(part) for part in time.split(":")]
     except ValueError:
         parts = [math.nan]
     seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
     if len(parts) > 3 or not 0 <= seconds < math.inf:
-        raise DataError(f"{where}: {value!r} is no time, 83.5 or 00:01:23.5")
+        raise DataError(f"{where}: {time!r} is no time, 83.5 or 00:01:23.5")
     return seconds

@@ -39,7 +39,7 @@ from tools import (
     video2imgs,
     video2mp3,
 )
-from tools._batch import PART, Source, command, convert_all, positive
+from tools._batch import PART, Source, command, convert_all, exclusive, positive, remove_leftovers
 from tools._clips import Clip, Listing
 
 TOOL = "prepare"
@@ -97,8 +97,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
     clips, sound_status = _convert(clips, listing, root / "mp3", "sound", args.jobs)
     clips, frames_status = _convert(clips, listing, root / "imgs", "frames", args.jobs)
-    for clip in clips:
-        _write_text(clip, root)
+    _write_texts([clip for clip in clips if clip.text], root)
     _write_left_out(root, args.dataset, listing)
     polarity = benchmark.polarity if benchmark.key == "custom" else None
     annotation = Annotation(benchmark.classes, tuple(map(_video, clips)), polarity)
@@ -163,16 +162,21 @@ def _convert(clips: list[Clip], listing: Listing, folder: Path, what: str, jobs:
     return [clip for clip in clips if clip.source not in failed], status
 
 
-def _write_text(clip: Clip, root: Path) -> None:
-    """The subtitles of a clip of which it is known what is said, unless they are there."""
-    label, id = clip.source.label, clip.source.id
-    path = subtitle_file(root / "srt", label, id)
-    if clip.text and not path.is_file():
-        frames = open_pack(pack_file(root / "imgs", label, id))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{PART}{os.getpid()}.new")
-        write_subtitles(temporary, [Subtitle(0.0, frames.n_frames / frames.fps, clip.text)])
-        temporary.replace(path)
+def _write_texts(clips: list[Clip], root: Path) -> None:
+    """The subtitles of clips of which it is known what is said, where they lack."""
+    if not clips:
+        return
+    folder = root / "srt"
+    with exclusive(folder):
+        remove_leftovers(folder)
+        for clip in clips:
+            path = subtitle_file(folder, clip.source.label, clip.source.id)
+            if not path.is_file():
+                frames = open_pack(pack_file(root / "imgs", clip.source.label, clip.source.id))
+                path.parent.mkdir(exist_ok=True)
+                temporary = path.with_name(f"{PART}{os.getpid()}.new")
+                write_subtitles(temporary, [Subtitle(0.0, frames.n_frames / frames.fps, clip.text)])
+                temporary.replace(path)
 
 
 def _video(clip: Clip) -> Video:
