@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import av
 import numpy as np
 
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.media import Clock, Damage, decode, open_stream, picture_clock, picture_stream, seconds_of, sound_stream
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
@@ -23,31 +23,19 @@ SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
 
 
-@dataclass(frozen=True)
-class Excerpt:
-    """A part of a video: seconds after its first picture, and edges of its picture as shares of width and height."""
-
-    start: float = 0.0
-    end: float = math.inf
-    left: float = 0.0
-    top: float = 0.0
-    right: float = 1.0
-    bottom: float = 1.0
-
-    def clock(self, whole: Clock) -> Clock:
-        """When the excerpt begins and ends. Raises DataError when the video ends before it begins."""
-        if whole.start + self.start >= whole.end:
-            raise DataError(f"ends at {whole.end - whole.start:.1f} s, before its excerpt begins at {self.start:.1f} s")
-        return Clock(whole.start + self.start, min(whole.start + self.end, whole.end), whole.rate)
-
-    def of_picture(self, picture: np.ndarray) -> np.ndarray:
-        """The part of a picture (H, W, 3), with the pixels that an edge divides."""
-        height, width = picture.shape[:2]
-        rows = slice(math.floor(self.top * height), math.ceil(self.bottom * height))
-        return picture[rows, math.floor(self.left * width) : math.ceil(self.right * width)]
+def excerpt_clock(whole: Clock, excerpt: Excerpt) -> Clock:
+    """When the excerpt begins and ends. Raises DataError when the video ends before it begins."""
+    start = whole.start + excerpt.start
+    if start >= whole.end:
+        raise DataError(f"ends at {whole.end - whole.start:.1f} s, before its excerpt begins at {excerpt.start:.1f} s")
+    return Clock(start, min(whole.start + excerpt.end, whole.end), whole.rate)
 
 
-WHOLE = Excerpt()
+def excerpt_picture(picture: np.ndarray, excerpt: Excerpt) -> np.ndarray:
+    """The excerpt's part of a picture (H, W, 3), with the pixels that an edge divides."""
+    height, width = picture.shape[:2]
+    rows = slice(math.floor(excerpt.top * height), math.ceil(excerpt.bottom * height))
+    return picture[rows, math.floor(excerpt.left * width) : math.ceil(excerpt.right * width)]
 
 
 def display_size(
@@ -74,7 +62,7 @@ class PictureTrack:
         self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None, excerpt: Excerpt = WHOLE
     ) -> None:
         whole = picture_clock(path)
-        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt.clock(whole)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
         if math.isfinite(excerpt.end):
             self.damage.missing = max(0.0, excerpt.end - (whole.end - whole.start))
         self.short_side, self.rate = short_side, rate or self.clock.rate
@@ -112,7 +100,7 @@ class PictureTrack:
     def image(self, picture: av.VideoFrame) -> np.ndarray:
         """One of `pictures` as uint8 (H, W, 3) BGR, scaled, cut and turned as the first one was."""
         scaled = picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray()
-        return np.rot90(self.excerpt.of_picture(scaled), self._turns)
+        return np.rot90(excerpt_picture(scaled, self.excerpt), self._turns)
 
 
 class SoundTrack:
@@ -129,7 +117,7 @@ class SoundTrack:
         self, path: Path, rates: tuple[int, ...], clock: Clock | None = None, excerpt: Excerpt = WHOLE
     ) -> None:
         whole = clock or picture_clock(path)
-        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt.clock(whole)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
         self._limit = whole.end - self.clock.start + 60.0
         with open_stream(path, sound_stream) as (_, stream):
             own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)

@@ -69,7 +69,7 @@ def test_what_is_prepared_is_whole_and_trains(prepared: Prepared, key: str, tmp_
     findings += [finding for video in annotation.videos for finding in inspect_video(video, layout, None)]
     assert {finding.fault for finding in findings} <= {"subtitles missing", "id in several classes"}
     assert all(finding.is_note for finding in findings)
-    flags = {"root_path": root, "result_path": tmp_path, "expr_name": "run", "n_epochs": 1, "warmup_epochs": 0}
+    flags = {"root_path": root, "result_path": tmp_path, "expr_name": "run", "n_epochs": 1, "train_per_class": 2}
     dataset = "custom" if key == "tsl300" else key
     phase = {"pretrain_epochs": 1 if key == "iemocap" else 0}
     assert main.main(tiny.arguments(**flags, **phase, dataset=dataset)) == 0

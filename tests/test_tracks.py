@@ -12,8 +12,9 @@ import pytest
 
 from datasets import media, tracks
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.media import picture_times
-from datasets.tracks import WHOLE, Excerpt, PictureTrack, SoundTrack, display_size
+from datasets.tracks import PictureTrack, SoundTrack, display_size, excerpt_picture
 from tests.videos import clicks, grey, onsets, write_video
 
 LEVELS = [20 + 2 * n for n in range(100)]
@@ -122,7 +123,7 @@ def test_a_part_of_the_picture_of_the_wanted_size(tmp_path: Path) -> None:
 
 def test_every_pixel_of_an_odd_picture_is_in_a_half() -> None:
     picture = np.arange(7 * 5 * 3).reshape(7, 5, 3)
-    left, right = (Excerpt(left=low, right=high).of_picture(picture) for low, high in ((0, 0.5), (0.5, 1)))
+    left, right = (excerpt_picture(picture, Excerpt(left=low, right=high)) for low, high in ((0, 0.5), (0.5, 1)))
     assert (left.shape, right.shape) == ((7, 3, 3), (7, 3, 3))
     assert np.array_equal(left, picture[:, :3])
     assert np.array_equal(right, picture[:, 2:])

@@ -22,7 +22,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from datasets.errors import DataError
-from datasets.tracks import WHOLE, Excerpt
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.video_names import VIDEO_SUFFIXES, is_video
 from tools._workers import Failure, cores, parallel
 

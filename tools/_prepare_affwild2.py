@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import DataError
+from datasets.excerpts import Excerpt
 from datasets.media import picture_times
-from datasets.tracks import Excerpt
 from tools._batch import Source
 from tools._clips import Clip, Listing, Videos, read_lines
 from tools._workers import Failure, cores, parallel

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.errors import DataError
-from datasets.tracks import Excerpt
+from datasets.excerpts import Excerpt
 from tools._batch import Source
 from tools._clips import Clip, Listing, read_lines
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import DataError
-from datasets.tracks import WHOLE, Excerpt
+from datasets.excerpts import WHOLE, Excerpt
 from tools._batch import Source
 from tools._clips import Clip, Listing, Videos, bare_name, read_lines
 

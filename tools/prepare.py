@@ -25,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.annotations import SUBSETS, Annotation, Video, is_file_name, write_annotation
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_packs import open_pack, pack_file
 from datasets.jpeg import QUALITY
 from datasets.subtitles import Subtitle, subtitle_file, write_subtitles
-from datasets.tracks import SHORT_SIDE, WHOLE, Excerpt
+from datasets.tracks import SHORT_SIDE
 from tools import (
     _prepare_affwild2,
     _prepare_iemocap,

@@ -17,10 +17,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_folders import frame_file, frame_folder
 from datasets.frame_packs import pack_file
 from datasets.jpeg import QUALITY, encode_picture
-from datasets.tracks import SHORT_SIDE, WHOLE, Excerpt, PictureTrack
+from datasets.tracks import SHORT_SIDE, PictureTrack
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
 
 TOOL = "video2imgs"
