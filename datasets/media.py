@@ -1,18 +1,15 @@
 """Reads video files as they are found: the clock of the picture, and decoding that survives damaged packets.
 
-Containers lie about their frame counts and rates, so times come from the packets' own stamps. Second 0 of everything
-that is made of a video is the instant of its first picture.
-
-The picture is taken at a constant rate whatever the video's own: frame k (from 0) is what is on the screen in the
-middle of its interval, (k + 0.5) / rate seconds after the first picture appears.
+Containers lie about their frame counts and rates, so times come from the packets' own stamps. Second 0 of a video is
+the instant of its first picture.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -21,9 +18,7 @@ import numpy as np
 from datasets.errors import DataError
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
-MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
-SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
-SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
+SEEK_MARGIN = 1.0  # seconds before what is wanted; the first packet of a sound is decoded without the one before it
 
 
 class NoSoundTrack(DataError):
@@ -45,9 +40,11 @@ class Damage:
 
     packets: int = 0
     cut: bool = False
+    missing: float = 0.0  # seconds by which the picture ends too early
 
     def __str__(self) -> str:
         said = [f"damaged packets skipped: {self.packets}"] if self.packets else []
+        said += [f"the picture ends {self.missing:.1f} s too early"] if self.missing >= 0.05 else []
         return "; ".join([*said, "the file is cut off or damaged at its end"] if self.cut else said)
 
 
@@ -65,6 +62,24 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
         yield container
 
 
+@contextlib.contextmanager
+def open_stream(
+    path: Path, stream_of: Callable[[av.container.InputContainer], av.stream.Stream], second: float | None = None
+) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+    """Opens a video file and one of its streams, from which everything since `second` can be decoded.
+
+    second: of the container's own time. Decoding starts from the beginning without it, and where a file cannot be
+    searched. Raises DataError.
+    """
+    with open_media(path) as container:
+        stream = stream_of(container)
+        if second is None or _seek(container, stream, second - SEEK_MARGIN):
+            yield container, stream
+            return
+    with open_media(path) as container:
+        yield container, stream_of(container)
+
+
 def picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
     """The stream of the picture. Raises DataError when there is none that can be decoded."""
     stream = container.streams.best("video")
@@ -73,29 +88,28 @@ def picture_stream(container: av.container.InputContainer) -> av.video.stream.Vi
     return stream
 
 
+def sound_stream(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
+    """The stream of the sound. Raises DataError, NoSoundTrack where there is none at all."""
+    stream = container.streams.best("audio")
+    if stream is None:
+        raise NoSoundTrack("no sound track")
+    if stream.codec_context is None:
+        raise DataError("its sound is in an unknown coding; convert it")
+    return stream
+
+
 def picture_clock(path: Path) -> Clock:
     """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
-    stamps, durations, damage = [], [], Damage()
-    with open_media(path) as container:
-        stream = picture_stream(container)
-        for packet in _packets(container, stream, damage):
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is not None and not packet.is_discard:
-                stamps.append(float(stamp * stream.time_base))
-                durations.append(float((packet.duration or 0) * stream.time_base))
-        nominal = float(stream.average_rate or stream.guessed_rate or 0)
-    if not stamps:
-        raise DataError("holds no picture; fetch it again")
-    last = int(np.argmax(stamps))
-    start, end = min(stamps), stamps[last]
-    rate = (len(stamps) - 1) / (end - start) if end > start else nominal or 25.0
-    if abs(nominal - rate) <= 0.1 * rate:
-        rate = nominal  # the stamps are rounded, the container's 30000/1001 is not
-    duration = durations[last] or 1 / rate
-    still = max([*np.diff(sorted(stamps)), duration])
-    if still > LONGEST_STILL:
-        raise DataError(f"its time stamps jump by {still:.0f} s, so they are damaged; remux the file")
-    return Clock(start, end + duration, rate)
+    return _kept_clock(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+def picture_times(path: Path) -> np.ndarray:
+    """When each picture appears, and when the last one ends, in seconds after the first, float64 (n + 1,), in order.
+
+    Raises DataError as picture_clock does.
+    """
+    clock, stamps = _read_clock(path)
+    return np.array([*sorted(stamps), clock.end]) - clock.start
 
 
 def decode(
@@ -110,130 +124,52 @@ def decode(
             damage.packets += 1
 
 
-def seconds_of(frame: av.frame.Frame, stream: av.stream.Stream) -> float | None:
-    """The frame's time stamp in seconds, or None when it carries none."""
-    stamp = frame.pts if frame.pts is not None else frame.dts
+def seconds_of(timed: av.frame.Frame | av.Packet, stream: av.stream.Stream) -> float | None:
+    """The time stamp of a frame or packet in seconds, or None when it carries none."""
+    stamp = timed.pts if timed.pts is not None else timed.dts
     return None if stamp is None else float(stamp * stream.time_base)
 
 
-def display_size(frame: av.VideoFrame, pixel: Fraction | None, short_side: int) -> tuple[int, int]:
-    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`."""
-    width, height = frame.width * float(pixel or 1), float(frame.height)
-    scale = min(1.0, short_side / min(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+@lru_cache(maxsize=8)  # hundreds of excerpts may be cut out of a film, all of which is read for its clock
+def _kept_clock(path: Path, changed: int) -> Clock:
+    return _read_clock(path)[0]
 
 
-class PictureTrack:
-    """The picture of one video at a constant rate, `count` frames, as it is to be displayed: rotated, pixels square.
-
-    rate: frames a second; default the video's mean rate. Raises DataError when the file holds no picture.
-    """
-
-    def __init__(self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None) -> None:
-        self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
-        self.short_side, self.rate = short_side, rate or self.clock.rate
-        self.count = max(1, round((self.clock.end - self.clock.start) * self.rate))
-        self._size, self._turns = (0, 0), 0
-
-    def pictures(self) -> Iterator[tuple[range, av.VideoFrame]]:
-        """Decodes the video once: every picture that is shown, and the frames that show it, in order from 0 to `count`.
-
-        Raises DataError when nothing can be decoded.
-        """
-        slack = min(1e-3, 0.1 / self.rate)  # stamps rounded to a millisecond must not decide which of two is taken
-        shown, held = 0, None
-        with open_media(self.path) as container:
-            stream = picture_stream(container)
-            for picture in decode(container, stream, self.damage):
-                stamp = seconds_of(picture, stream)
-                if held is None:
-                    self._size = display_size(picture, stream.sample_aspect_ratio, self.short_side)
-                    self._turns = round(picture.rotation / 90) % 4
-                elif stamp is not None:
-                    begin = shown
-                    while shown < self.count and (shown + 0.5) / self.rate + slack < stamp - self.clock.start:
-                        shown += 1
-                    if shown > begin:
-                        yield range(begin, shown), held
-                held = picture
-            if held is None:
-                raise DataError("none of its pictures can be decoded; fetch it again")
-            if shown < self.count:
-                yield range(shown, self.count), held
-
-    def image(self, picture: av.VideoFrame) -> np.ndarray:
-        """One of `pictures` as uint8 (H, W, 3) BGR, scaled and turned as the first one was."""
-        return np.rot90(picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray(), self._turns)
+def _read_clock(path: Path) -> tuple[Clock, list[float]]:
+    stamps, durations, damage = [], [], Damage()
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        for packet in _packets(container, stream, damage):
+            stamp = seconds_of(packet, stream)
+            if stamp is not None and not packet.is_discard:
+                stamps.append(stamp)
+                durations.append(float((packet.duration or 0) * stream.time_base))
+        nominal = float(stream.average_rate or stream.guessed_rate or 0)
+    if not stamps:
+        raise DataError("holds no picture; fetch it again")
+    last = int(np.argmax(stamps))
+    start, end = min(stamps), stamps[last]
+    rate = (len(stamps) - 1) / (end - start) if end > start else nominal or 25.0
+    if abs(nominal - rate) <= 0.1 * rate:
+        rate = nominal  # the stamps are rounded, the container's 30000/1001 is not
+    duration = durations[last] or 1 / rate
+    still = max([*np.diff(sorted(stamps)), duration])
+    if still > LONGEST_STILL:
+        raise DataError(f"its time stamps jump by {still:.0f} s, so they are damaged; remux the file")
+    return Clock(start, end + duration, rate), stamps
 
 
-class SoundTrack:
-    """The sound of one video on the clock of its picture: sample n belongs to second n / rate after the first picture.
-
-    Sound that begins late, stops early or misses packets is filled with silence, sound before the first picture is
-    dropped. Mono stays mono, everything else becomes stereo. `rates` are the allowed sampling rates: the source's own
-    if it is among them, else the next higher, else the highest. `clock` is that of the picture, where it is known.
-    Raises DataError when the file has no picture or sound.
-    """
-
-    def __init__(self, path: Path, rates: tuple[int, ...], clock: Clock | None = None) -> None:
-        self.path, self.damage, self.clock = path, Damage(), clock or picture_clock(path)
-        with open_media(path) as container:
-            stream = _sound_stream(container)
-            own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
-        self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yields float32 (n, channels), without gaps; raises DataError when nothing can be decoded."""
-        layout, limit = "mono" if self.channels == 1 else "stereo", self.clock.end - self.clock.start + 60.0
-        written, expected, kind, resampler = 0, 0.0, None, None
-        with open_media(self.path) as container:
-            stream = _sound_stream(container)
-            for frame in decode(container, stream, self.damage):
-                stamp = seconds_of(frame, stream)
-                moment = expected if stamp is None else stamp - self.clock.start
-                if moment > max(limit, expected):
-                    moment = expected  # no sound begins a minute after the last picture: the stamp is wrong
-                now = (frame.sample_rate, frame.layout.name, frame.format.name)
-                if now != kind or abs(moment - expected) > SOUND_TOLERANCE:
-                    for block in _drain(resampler, None):
-                        written += len(block)
-                        yield block
-                    kind, expected = now, moment
-                    resampler = av.AudioResampler(format="flt", layout=layout, rate=self.rate)
-                    gap = round(moment * self.rate) - written
-                    if gap > 0:
-                        written += gap
-                        yield self._silence(gap)
-                    surplus = max(0, -gap)
-                expected += frame.samples / frame.sample_rate
-                for block in _drain(resampler, frame):
-                    kept = block[surplus:]
-                    surplus -= len(block) - len(kept)
-                    written += len(kept)
-                    yield kept
-            if resampler is None:
-                raise DataError("its sound track holds nothing that can be decoded; fetch it again")
-            for block in _drain(resampler, None):
-                written += len(block)
-                yield block
-        yield self._silence(max(0, round((self.clock.end - self.clock.start) * self.rate) - written))
-
-    def _silence(self, samples: int) -> np.ndarray:
-        return np.zeros((samples, self.channels), np.float32)
-
-
-def _sound_stream(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
-    stream = container.streams.best("audio")
-    if stream is None:
-        raise NoSoundTrack("no sound track")
-    if stream.codec_context is None:
-        raise DataError("its sound is in an unknown coding; convert it")
-    return stream
-
-
-def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
-    for block in resampler.resample(frame) if resampler else ():
-        yield block.to_ndarray().reshape(block.samples, -1)
+def _seek(container: av.container.InputContainer, stream: av.stream.Stream, second: float) -> bool:
+    """Goes to a packet at or before `second` that can be decoded without those before it; False where that fails."""
+    place = round(second / stream.time_base)
+    try:
+        container.seek(place, stream=stream)
+        first = next(_packets(container, stream, Damage()), None)
+        container.seek(place, stream=stream)
+    except av.FFmpegError:
+        return False
+    stamp = None if first is None else seconds_of(first, stream)
+    return stamp is not None and first.is_keyframe and stamp <= second
 
 
 def _packets(

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.annotations import AnnotatedSegment, Annotation, Video, write_annotation
+from datasets.annotations import SUBSETS, AnnotatedSegment, Annotation, Video, write_annotation
 from datasets.errors import DataError
 from datasets.video_names import VIDEO_SUFFIXES
 from tools._batch import command
@@ -67,6 +67,23 @@ def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
         if offsets in ({0}, {-1}):
             entries = [(label, end[1]) for end, (label, _) in zip(endings, entries, strict=True)]
     return [(label, _without_suffix(id)) for label, id in entries]
+
+
+def read_lists(train: Sequence[Path], test: Sequence[Path], classes: dict[str, int]) -> list[Video]:
+    """The videos of all lists; the first of `train` and the first of `test` are the first split. Raises DataError."""
+    if len(train) != len(test):
+        raise DataError(f"{len(train)} --train and {len(test)} --test: give one list of each per split")
+    subsets: dict[tuple[str, str], list[str | None]] = {}
+    for split, lists in enumerate(zip(train, test, strict=True)):
+        first_seen: dict[tuple[str, str], Path] = {}
+        for path, subset in zip(lists, SUBSETS, strict=True):
+            for label, id in read_list(path, classes):
+                if (label, id) in first_seen:
+                    raise DataError(f"{path}: {label}/{id} is in {first_seen[label, id]} already; remove one of them")
+                first_seen[label, id] = path
+                subsets.setdefault((label, id), [None] * len(train))[split] = subset
+    several = len(train) > 1
+    return [Video(id, label, of[0], subsets=tuple(of) if several else ()) for (label, id), of in subsets.items()]
 
 
 def split_folder(

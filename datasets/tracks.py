@@ -1,0 +1,180 @@
+"""The picture of a video at a constant rate, and its sound on the picture's clock; of the whole video or of an excerpt.
+
+Second 0 of everything that is made is the instant of the first picture, or that at which the excerpt begins. Frame k
+(from 0) is what is on the screen in the middle of its interval, at second (k + 0.5) / rate, whatever the video's rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
+from datasets.media import Clock, Damage, decode, open_stream, picture_clock, picture_stream, seconds_of, sound_stream
+
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
+SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
+SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
+
+
+def excerpt_clock(whole: Clock, excerpt: Excerpt) -> Clock:
+    """When the excerpt begins and ends. Raises DataError when the video ends before it begins."""
+    start = whole.start + excerpt.start
+    if start >= whole.end:
+        raise DataError(f"ends at {whole.end - whole.start:.1f} s, before its excerpt begins at {excerpt.start:.1f} s")
+    return Clock(start, min(whole.start + excerpt.end, whole.end), whole.rate)
+
+
+def excerpt_picture(picture: np.ndarray, excerpt: Excerpt) -> np.ndarray:
+    """The excerpt's part of a picture (H, W, 3), with the pixels that an edge divides."""
+    height, width = picture.shape[:2]
+    rows = slice(math.floor(excerpt.top * height), math.ceil(excerpt.bottom * height))
+    return picture[rows, math.floor(excerpt.left * width) : math.ceil(excerpt.right * width)]
+
+
+def display_size(
+    frame: av.VideoFrame, pixel: Fraction | None, short_side: int, excerpt: Excerpt = WHOLE
+) -> tuple[int, int]:
+    """(width, height) of the stored picture once its pixels are square and the excerpt's short side is `short_side`.
+
+    Smaller pictures keep their size.
+    """
+    width, height = frame.width * float(pixel or 1), float(frame.height)
+    part = min(width * (excerpt.right - excerpt.left), height * (excerpt.bottom - excerpt.top))
+    scale = min(1.0, short_side / part)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class PictureTrack:
+    """The picture of one video at a constant rate, `count` frames, as it is to be displayed: rotated, pixels square.
+
+    rate: frames a second; default the video's mean rate. `clock` is that of the excerpt.
+    Raises DataError when the file holds no picture.
+    """
+
+    def __init__(
+        self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None, excerpt: Excerpt = WHOLE
+    ) -> None:
+        whole = picture_clock(path)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
+        if math.isfinite(excerpt.end):
+            self.damage.missing = max(0.0, excerpt.end - (whole.end - whole.start))
+        self.short_side, self.rate = short_side, rate or self.clock.rate
+        self.count = max(1, round((self.clock.end - self.clock.start) * self.rate))
+        self._size, self._turns = (0, 0), 0
+
+    def pictures(self) -> Iterator[tuple[range, av.VideoFrame]]:
+        """Decodes the video once: every picture that is shown, and the frames that show it, in order from 0 to `count`.
+
+        Raises DataError when nothing can be decoded.
+        """
+        slack = min(1e-3, 0.1 / self.rate)  # stamps rounded to a millisecond must not decide which of two is taken
+        shown, held = 0, None
+        since = self.clock.start if self.excerpt.start else None
+        with open_stream(self.path, picture_stream, since) as (container, stream):
+            for picture in decode(container, stream, self.damage):
+                stamp = seconds_of(picture, stream)
+                if held is None:
+                    self._size = display_size(picture, stream.sample_aspect_ratio, self.short_side, self.excerpt)
+                    self._turns = round(picture.rotation / 90) % 4
+                elif stamp is not None:
+                    begin = shown
+                    while shown < self.count and (shown + 0.5) / self.rate + slack < stamp - self.clock.start:
+                        shown += 1
+                    if shown > begin:
+                        yield range(begin, shown), held
+                    if shown == self.count and math.isfinite(self.excerpt.end):
+                        return
+                held = picture
+            if held is None:
+                raise DataError("none of its pictures can be decoded; fetch it again")
+            if shown < self.count:
+                yield range(shown, self.count), held
+
+    def image(self, picture: av.VideoFrame) -> np.ndarray:
+        """One of `pictures` as uint8 (H, W, 3) BGR, scaled, cut and turned as the first one was."""
+        scaled = picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray()
+        return np.rot90(excerpt_picture(scaled, self.excerpt), self._turns)
+
+
+class SoundTrack:
+    """The sound of one video on the clock of its picture: sample n belongs to second n / rate after the first picture.
+
+    Sound that begins late, stops early or misses packets is filled with silence, sound before the first picture is
+    dropped. Mono stays mono, everything else becomes stereo. `rates` are the allowed sampling rates: the source's own
+    if it is among them, else the next higher, else the highest. `clock` is that of the whole picture, where it is
+    known. Of an excerpt with an end, sound is as long as the picture.
+    Raises DataError when the file has no picture or sound.
+    """
+
+    def __init__(
+        self, path: Path, rates: tuple[int, ...], clock: Clock | None = None, excerpt: Excerpt = WHOLE
+    ) -> None:
+        whole = clock or picture_clock(path)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
+        self._limit = whole.end - self.clock.start + 60.0
+        with open_stream(path, sound_stream) as (_, stream):
+            own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
+        self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yields float32 (n, channels), without gaps; raises DataError when nothing can be decoded."""
+        left = self._picture_samples() if math.isfinite(self.excerpt.end) else None
+        for block in self._blocks():
+            yield block[:left]
+            if left is not None:
+                left = max(0, left - len(block))
+                if left == 0:
+                    return
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        layout = "mono" if self.channels == 1 else "stereo"
+        written, expected, kind, resampler = 0, 0.0, None, None
+        since = self.clock.start if self.excerpt.start else None
+        with open_stream(self.path, sound_stream, since) as (container, stream):
+            for frame in decode(container, stream, self.damage):
+                stamp = seconds_of(frame, stream)
+                moment = expected if stamp is None else stamp - self.clock.start
+                if moment > max(self._limit, expected):
+                    moment = expected  # no sound begins a minute after the last picture: the stamp is wrong
+                now = (frame.sample_rate, frame.layout.name, frame.format.name)
+                if now != kind or abs(moment - expected) > SOUND_TOLERANCE:
+                    for block in _drain(resampler, None):
+                        written += len(block)
+                        yield block
+                    kind, expected = now, moment
+                    resampler = av.AudioResampler(format="flt", layout=layout, rate=self.rate)
+                    gap = round(moment * self.rate) - written
+                    if gap > 0:
+                        written += gap
+                        yield self._silence(gap)
+                    surplus = max(0, -gap)
+                expected += frame.samples / frame.sample_rate
+                for block in _drain(resampler, frame):
+                    kept = block[surplus:]
+                    surplus -= len(block) - len(kept)
+                    written += len(kept)
+                    yield kept
+            if resampler is None:
+                raise DataError("its sound track holds nothing that can be decoded; fetch it again")
+            for block in _drain(resampler, None):
+                written += len(block)
+                yield block
+        yield self._silence(max(0, self._picture_samples() - written))
+
+    def _picture_samples(self) -> int:
+        return round((self.clock.end - self.clock.start) * self.rate)
+
+    def _silence(self, samples: int) -> np.ndarray:
+        return np.zeros((samples, self.channels), np.float32)
+
+
+def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+    for block in resampler.resample(frame) if resampler else ():
+        yield block.to_ndarray().reshape(block.samples, -1)
