@@ -156,6 +156,7 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
+    group.add_argument("--split", type=_POSITIVE, default=1, help="of the annotation's splits, which one, from 1")
     group.add_argument(
         "--train_per_class",
         type=_COUNT,
