@@ -45,7 +45,7 @@ def fingerprint(name: str, words: list[str]) -> str:
         opts.check(flags)
     except opts.UsageError as error:
         raise DataError(f"{name}: {error}") from None
-    # a preset only fills in other flags
-    ignored = (opts.MACHINE_FLAGS - DATA_FLAGS) | {"preset", *RESERVED}
+    # a preset and a config only fill in other flags
+    ignored = (opts.MACHINE_FLAGS - DATA_FLAGS) | opts.COMMAND_FLAGS | {"preset", *RESERVED}
     deciding = {flag: value for flag, value in opts.to_stored(flags).items() if flag not in ignored}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
