@@ -110,25 +110,27 @@ class Children:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, n_seeds: int, out: str) -> None:
-    """--seeds, --out, --jobs and --dry_run, with these defaults."""
+    """--seeds, --out and --jobs, with these defaults."""
     parser.add_argument("--seeds", type=positive, default=n_seeds, help=f"runs of each, seeds 0, 1, ... ({n_seeds})")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"folder ({out})")
     parser.add_argument("--jobs", type=positive, default=1, help="runs side by side, which share the cores (1)")
-    parser.add_argument("--dry_run", action="store_true", help="print the commands that remain, run nothing")
+
+
+def print_commands(runs: list[Run]) -> int:
+    """Those that remain; returns the exit status."""
+    for each in runs:
+        if not each.metrics.is_file():
+            print(shlex.join(each.command()))
+    return 0
 
 
 def carry_out(
     tool: str, runs: list[Run], args: argparse.Namespace, run: Runner | None, write_tables: Callable[[], list[str]]
 ) -> int:
-    """Does what `add_run_arguments` asked for; returns the exit status.
+    """Runs them as `add_run_arguments` says, with the tables at the end; returns the exit status.
 
     run: in place of child processes. write_tables: writes what there is so far, and gives it as text.
     """
-    if args.dry_run:
-        for each in runs:
-            if not each.metrics.is_file():
-                print(shlex.join(each.command()))
-        return 0
     with exclusive(args.out / RUNS):
         n_failed = _run_all(tool, runs, args.jobs, run, write_tables)
         print("", *write_tables(), sep="\n")

@@ -25,7 +25,7 @@ from tools._ablation_report import write_table
 from tools._ablation_tables import table_of, tables, words_of
 from tools._batch import OneLineParser, command, split_words
 from tools._run_flags import parse_flags
-from tools._runs import Runner, add_run_arguments, carry_out, measured, plan
+from tools._runs import Runner, add_run_arguments, carry_out, measured, plan, print_commands
 
 TOOL = "ablate"
 
@@ -46,6 +46,8 @@ def _ablate(words: list[str], run: Runner | None) -> int:
         chosen = {name: known[name] for name in (known if "all" in args.table else args.table)}
     variants = [(row.name, [*common, *words_of(row)]) for table in chosen.values() for row in table.rows]
     keys, runs = plan(variants, args.out, args.seeds)
+    if args.dry_run:
+        return print_commands(runs)
     typed = shlex.join(["python", "tools/ablate.py", *words])
 
     def write_tables() -> list[str]:
@@ -71,6 +73,7 @@ def _read_arguments(words: list[str], names: list[str]) -> argparse.Namespace:
     group.add_argument("--variant", action="append", metavar="'NAME: FLAGS'", help="a row of a new table; repeatable")
     parser.add_argument("--name", default="variants", help="file and title of the table of --variant (variants)")
     add_run_arguments(parser, n_seeds=5, out="results/ablation")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands that remain, run nothing")
     args = parser.parse_args(words)
     if args.variant and (args.name in names or not args.name or Path(args.name).name != args.name):
         parser.error(f"--name {args.name!r}: a plain name that is none of {', '.join(names)}")

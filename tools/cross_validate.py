@@ -30,7 +30,7 @@ from datasets.opening import annotation_file
 from tools._batch import OneLineParser, command, split_words
 from tools._folds import with_folds
 from tools._run_flags import parse_flags
-from tools._runs import Runner, add_run_arguments, carry_out, measured, plan
+from tools._runs import Runner, add_run_arguments, carry_out, measured, plan, print_commands
 from tools._split_report import write_report
 
 TOOL = "cross_validate"
@@ -58,6 +58,8 @@ def _cross_validate(words: list[str], run: Runner | None) -> int:
         raise DataError(f"{file}: holds one split; draw several with --folds K")
     variants = variants_of(common, annotation.n_splits)
     keys, runs = plan(variants, args.out, args.seeds)
+    if args.dry_run:
+        return print_commands(runs)
     name = args.name or flags.dataset
     typed = shlex.join(["python", "tools/cross_validate.py", *words])
 
@@ -100,6 +102,7 @@ def _read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--fold_seed", type=int, default=0, help="of that draw (0)")
     parser.add_argument("--name", default="", help="file and title of the table (that of --dataset)")
     add_run_arguments(parser, n_seeds=3, out="results/cross_validation")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands that remain, run nothing")
     args = parser.parse_args(words)
     if args.name and Path(args.name).name != args.name:
         parser.error(f"--name {args.name!r}: a plain name")
