@@ -1,4 +1,4 @@
-"""Stands in for main.py under the tools that train."""
+"""Runners for the tools that train: one that stands in for main.py, and main.py itself without a new process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import main
 import opts
 from core.experiment import METRICS, write_json
 
@@ -34,6 +35,11 @@ class FakeMain:
     def seen(self, flag: str) -> list[tuple[object, int]]:
         """The flag's value and the seed of every run."""
         return [(getattr(flags, flag), flags.seed) for flags in (opts.parse(command[2:]) for command in self.commands)]
+
+
+def run_here(command: list[str], output: Path, environment: dict[str, str]) -> int:
+    """Runs the command in this process."""
+    return main.main(command[2:])
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from scipy import stats
 import opts
 from datasets.annotations import Annotation, Video, read_annotation, write_annotation
 from tests import tiny
-from tests.runs import FakeMain, rows_of
+from tests.runs import FakeMain, rows_of, run_here
 from tools import cross_validate
 from tools._run_metrics import ACC_E
 from tools._split_report import csv_text, markdown, over_splits
@@ -172,8 +172,8 @@ def test_folds_of_several_splits_are_refused(tmp_path: Path, capsys: pytest.Capt
 
 def test_real_runs_over_two_splits(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = tiny.arguments(root_path=tiny_dataset, n_epochs=1, pretrain_epochs=0)
-    words = ["--folds", "2", "--seeds", "1", "--jobs", "2", "--out", str(tmp_path), "--", *common]
-    assert cross_validate.main(words) == 0, capsys.readouterr().err
+    words = ["--folds", "2", "--seeds", "1", "--out", str(tmp_path), "--", *common]
+    assert cross_validate.main(words, run_here) == 0, capsys.readouterr().err
     drawn = read_annotation(tmp_path / f"{tiny_dataset.name}-2-folds-0.json")
     files = sorted((tmp_path / "runs").glob("*/metrics.json"))
     flags = [json.loads(file.with_name("flags.json").read_text()) for file in files]

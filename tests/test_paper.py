@@ -14,7 +14,7 @@ import opts
 from datasets.annotations import Annotation, Video, write_annotation
 from datasets.benchmarks import BENCHMARKS
 from tests import tiny
-from tests.runs import FakeMain
+from tests.runs import FakeMain, run_here
 from tools import cross_validate, paper
 from tools._ablation_tables import tables, words_of
 from tools._paper_report import comparison, published
@@ -236,7 +236,7 @@ def test_a_real_run_stands_beside_the_published_figures(
     (root / "ve8").symlink_to(tiny_dataset)
     words = ["--table", "1", "--root", str(root), "--out", str(out), "--run", "--"]
     words += tiny.arguments(n_epochs=1, pretrain_epochs=None, annotation_path=f"{tiny_dataset.name}.json")
-    assert paper.main(words) == 0, capsys.readouterr().err
+    assert paper.main(words, run_here) == 0, capsys.readouterr().err
     (file,) = out.glob("runs/*/metrics.json")
     flags = json.loads(file.with_name("flags.json").read_text())
     assert (flags["preset"], flags["pretrain_epochs"], flags["embed_dim"]) == ("base", 0, 24)
@@ -245,5 +245,5 @@ def test_a_real_run_stands_beside_the_published_figures(
     ours = f"| ours | {' | '.join(f'{100 * json.loads(metrics)[key]:.2f}' for key in baseline.figures)} | 1 of 1 |"
     assert ours in capsys.readouterr().out
     file.unlink()
-    assert paper.main(words) == 0, "a run that lacks its metrics is resumed, with the same config"
+    assert paper.main(words, run_here) == 0, "a run that lacks its metrics is resumed, with the same config"
     assert file.read_text() == metrics and "--resume" not in capsys.readouterr().err
