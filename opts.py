@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 # Plain data. `base` is the published configuration; `demo` trains in minutes on two CPU cores.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -57,6 +63,11 @@ PREDICTION_FLAGS = frozenset(
     {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port", "drop_modality"}
 )
 
+# Flags that say what one command should do: neither stored runs nor --config hand them on.
+COMMAND_FLAGS = PREDICTION_FLAGS | frozenset(
+    {"config", "eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "debug"}
+)
+
 
 class UsageError(ValueError):
     """Flags that contradict each other or a stored run."""
@@ -95,8 +106,10 @@ def _letters(text: str) -> str:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, not after a page of usage."""
 
+    where = ""  # the words come from, if not from the command line
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see python {self.prog} --help\n")
+        self.exit(2, f"error: {self.where}{message}; see python {self.prog} --help\n")
 
 
 def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
@@ -110,6 +123,12 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("what to do")
     group.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="set of defaults for all other flags")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="flags as NAME = VALUE in TOML, above --preset and below this command line",
+    )
     group.add_argument("--eval", action="store_true", help="evaluate --checkpoint on the test split")
     group.add_argument(
         "--predict",
@@ -175,6 +194,7 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
+    group.add_argument("--split", type=_POSITIVE, default=1, help="of the annotation's splits, which one, from 1")
     group.add_argument(
         "--train_per_class",
         type=_COUNT,
@@ -347,14 +367,44 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
 
 
 def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -> argparse.Namespace:
-    """Flags of the command line over those of a stored run, or else over those of the preset."""
+    """Flags of the command line over those of --config, over those of a stored run, or else of the preset."""
     chooser = _Parser(prog="main.py", add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", choices=sorted(PRESETS), default="demo")
-    preset = chooser.parse_known_args(argv)[0].preset
-    flags = build_parser(PRESETS[preset] if stored is None else from_stored(stored)).parse_args(argv)
+    chooser.add_argument("--preset", choices=sorted(PRESETS))
+    chooser.add_argument("--config", type=Path)
+    chosen = chooser.parse_known_args(argv)[0]
+    config = {} if chosen.config is None else _read_config(chosen.config)
+    preset = PRESETS[chosen.preset or config.get("preset", "demo")]
+    flags = build_parser((preset if stored is None else from_stored(stored)) | config).parse_args(argv)
     if flags.finetune_ted is None:
         flags.finetune_ted = float(flags.pretrain_epochs > 0 and flags.target == "distribution")
     return flags
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The flags of a TOML file, read and checked as on a command line; what is wrong ends in one line and status 2."""
+    parser = build_parser({})
+    parser.where = f"{path}: "
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"cannot be read ({error.strerror})")
+    except ValueError as error:  # no UTF-8, no TOML
+        parser.error(f"no TOML ({error})")
+    known = vars(parser.parse_args([]))
+    words = []
+    for key, value in content.items():
+        if key not in known or key in COMMAND_FLAGS:
+            parser.error(f"{key} is no flag of a run")
+        is_switch = isinstance(known[key], bool)
+        if is_switch != isinstance(value, bool):
+            parser.error(f"{key} = {value!r}: {'true or false' if is_switch else 'a number or text'} is wanted")
+        words += ([f"--{key}"] if value else []) if is_switch else [f"--{key}={value}"]
+    read = vars(parser.parse_args(words))
+    for key, value in content.items():
+        if isinstance(value, str) != isinstance(read[key], (str, Path)):
+            wanted = "a number without" if isinstance(value, str) else "text in"
+            parser.error(f"{key} = {value!r}: {wanted} quotation marks is wanted")
+    return {key: read[key] for key in content}
 
 
 def check(flags: argparse.Namespace) -> None:
@@ -428,12 +478,11 @@ def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
 def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
     """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
     known = vars(build_parser({}).parse_args([]))
-    forget = {"eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "debug", *PREDICTION_FLAGS}
     paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "sound_cache"}
     return {
         name: Path(value) if name in paths and value is not None else value
         for name, value in stored.items()
-        if name in known and name not in forget
+        if name in known and name not in COMMAND_FLAGS
     }
 
 

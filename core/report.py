@@ -19,10 +19,11 @@ from core.prediction import SENTIMENTS, Prediction
 _LOSSES = ("loss", "visual", "audio", "text", "classification", "contrast", "distribution", "patches")
 STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
+_NAMES = _HEADLINE | {"kl": "KL", "map": "mAP"}
 
 
 def metrics_table(metrics: dict[str, Any], title: str) -> str:
-    """Recognition in per cent, accuracy of each class, then the temporal measures if there are any."""
+    """Recognition in per cent, accuracy of each class, the temporal measures if there are any, then all intervals."""
     lines = [f"{title}: {metrics['n_videos']} videos, loss {metrics['loss']:.4f}"]
     if metrics["left_out"]:
         lines.append(f"  {metrics['left_out']} videos were left out because they could not be read")
@@ -43,7 +44,14 @@ def metrics_table(metrics: dict[str, Any], title: str) -> str:
         )
         at = ", ".join(f"{100 * v:.2f} at {k[4:]}" for k, v in temporal.items() if k.startswith("map@"))
         lines.append(f"  localisation: mAP {100 * temporal['map']:.2f} (tIoU: {at})")
+    if intervals := metrics["intervals"]:
+        told = (f"{_NAMES[key]} {_written(key, low)}-{_written(key, high)}" for key, (low, high) in intervals.items())
+        lines.append(f"  95 % intervals, from resampled videos: {', '.join(told)}")
     return "\n".join(lines)
+
+
+def _written(key: str, value: float) -> str:
+    return f"{value:.3f}" if key == "kl" else f"{100 * value:.2f}"
 
 
 def epoch_line(phase: str, epoch: int, n_epochs: int, means: dict[str, float], seconds_left: float) -> str:

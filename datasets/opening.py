@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
-from datasets.annotations import Video, benchmark_of, read_annotation
+from datasets.annotations import SUBSETS, Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.cache import user_cache
 from datasets.errors import DataError
@@ -27,13 +27,20 @@ log = logging.getLogger(__name__)
 PLACES = {"visual": "frames", "audio": "sound", "text": "subtitles"}  # what a modality is called
 
 
-def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
-    """Benchmark, training videos and test videos of the annotation file. Raises DataError."""
+def annotation_file(flags: argparse.Namespace) -> Path:
+    """Where the flags say that the annotation lies. Raises DataError."""
     if flags.root_path is None:
         raise DataError("--root_path: say which folder holds imgs/, mp3/, srt/ and the annotation file")
-    path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
-    annotation = read_annotation(flags.root_path / path)
-    training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
+    return flags.root_path / (flags.annotation_path or f"{flags.root_path.absolute().name}.json")
+
+
+def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
+    """Benchmark, training videos and test videos of the annotation file's split --split. Raises DataError."""
+    path = annotation_file(flags)
+    annotation = read_annotation(path)
+    if flags.split > annotation.n_splits:
+        raise DataError(f"{path}: there is no --split {flags.split}, its splits are 1 to {annotation.n_splits}")
+    training, test = (list(annotation.subset(name, flags.split)) for name in SUBSETS)
     if flags.train_per_class:
         training = draw_per_class(training, flags.train_per_class, flags.seed)
     if flags.debug:

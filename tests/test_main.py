@@ -185,6 +185,21 @@ def test_a_corrupt_file_is_named_or_left_out_and_counted(
     assert str(victim) in log and str(frame) in log
 
 
+def test_a_split_of_several(broken_dataset: Path, tmp_path: Path) -> None:
+    file = broken_dataset / "dataset.json"
+    document = json.loads(file.read_text())
+    swapped = {"training": "validation", "validation": "training"}
+    for number, entry in enumerate(document["database"].values()):
+        other = swapped[entry["subset"]] if number else None
+        entry["subsets"] = [entry["subset"], other]
+    file.write_text(json.dumps(document))
+    words = tiny.arguments(root_path=broken_dataset, result_path=tmp_path, expr_name="s", split=2, n_epochs=1)
+    assert main.main(words) == 0
+    metrics = json.loads((tmp_path / "s" / "metrics.json").read_text())
+    assert metrics["n_videos"] == 2 * 8 - (next(iter(document["database"].values()))["subset"] == "training")
+    assert evaluate(tmp_path / "s" / "last.pt", tmp_path / "a.json") == metrics, "a stored run keeps its split"
+
+
 def test_debug_is_two_batches(tiny_dataset: Path, tmp_path: Path) -> None:
     words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="d", debug=True, n_epochs=90)
     assert main.main(words) == 0
@@ -208,6 +223,7 @@ WRONG_STARTS = {
     "unknown dataset": ({"dataset": "ve9"}, "ve9"),
     "another benchmark": ({"dataset": "ek6"}, "Anticipation"),
     "no annotation": ({"annotation_path": "none.json"}, "none.json"),
+    "no such split": ({"split": 2}, "demo.json: there is no --split 2, its splits are 1 to 1"),
     "no such device": ({"device": "cuda:63"}, "cuda:63"),
     "not a device": ({"device": "potato"}, "potato"),
     "heads do not divide": ({"num_heads": 5}, "num_heads 5"),

@@ -60,7 +60,7 @@ def write_evaluation(
         classes=classes,
         metrics=metrics,
         headline=_HEADLINE,
-        temporal={label: measured[key] for key, label in _TEMPORAL.items() if key in measured},
+        temporal={key: label for key, label in _TEMPORAL.items() if key in measured},
         localisation={key[4:]: value for key, value in measured.items() if key.startswith("map@")},
         counts=counts,
         n_true=[sum(row) for row in counts],
