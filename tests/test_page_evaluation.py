@@ -46,6 +46,8 @@ def some_predictions(n_videos: int = 60, n_segments: int = 8) -> Predictions:
             () if i % 2 else (SimpleNamespace(start=1.5, end=6.0, label=VE8.classes[labels[i]]),)
             for i in range(n_videos)
         ],
+        given=np.ones((n_videos, 3), dtype=bool),
+        streams=("visual", "audio"),
         loss=1.25,
         left_out=["<i>broken</i>: no frames"],
     )
