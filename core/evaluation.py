@@ -23,6 +23,7 @@ from core.temporal_metrics import kl_of_videos, temporal_metrics
 from datasets.video_batch import MODALITIES, VideoBatch
 from models.mbt import MBT
 
+STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
 ARRAYS = ("labels", "scores", "temporal", "truth", "blocks", "given")
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from core.evaluation import STREAM_NAMES
 from core.prediction import SENTIMENTS, Prediction
 
 _LOSSES = ("loss", "visual", "audio", "text", "classification", "contrast", "distribution", "patches")
-STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
 _NAMES = _HEADLINE | {"kl": "KL", "map": "mAP"}
 

@@ -46,7 +46,7 @@ def some_predictions(n_videos: int = 60, n_segments: int = 8) -> Predictions:
             () if i % 2 else (SimpleNamespace(start=1.5, end=6.0, label=VE8.classes[labels[i]]),)
             for i in range(n_videos)
         ],
-        given=np.ones((n_videos, 3), dtype=bool),
+        given=np.arange(3) != np.where(np.arange(n_videos) == 0, 1, 3)[:, None],  # the first one has no sound
         streams=("visual", "audio"),
         loss=1.25,
         left_out=["<i>broken</i>: no frames"],
@@ -74,6 +74,7 @@ def test_the_numbers_are_the_metrics(browser: Any, found: Predictions, report: P
         low, high = metrics["intervals"]["f1_e"]
         assert f"95 %: {100 * low:.1f} to {100 * high:.1f}" in seen.page.locator(".headline").inner_text()
         text = seen.page.locator("main").inner_text()
+        assert "without sound\n1\n" in seen.page.locator(".about").inner_text().lower()
         assert f"{metrics['temporal']['kl']:.3f} 95 %: {metrics['intervals']['kl'][0]:.3f} to " in text
         bars = seen.page.locator(".bars tbody tr").all()
         assert [bar.locator("th").inner_text() for bar in bars] == list(VE8.classes)

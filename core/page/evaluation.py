@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.courses import annotated_course, prediction_of
-from core.evaluation import Predictions
+from core.evaluation import STREAM_NAMES, Predictions
 from core.experiment import write_text
 from core.page.chart import Chart, draw_chart
 from core.page.template import render
@@ -59,6 +59,7 @@ def write_evaluation(
         n_classes=len(classes),
         classes=classes,
         metrics=metrics,
+        lacking={STREAM_NAMES[name]: count for name, count in metrics["lacking"].items() if count},
         headline=_HEADLINE,
         temporal={key: label for key, label in _TEMPORAL.items() if key in measured},
         localisation={key[4:]: value for key, value in measured.items() if key.startswith("map@")},
