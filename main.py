@@ -36,7 +36,7 @@ from core.assembly import (
 from core.courses import annotated_course, prediction_of
 from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
 from core.page.evaluation import write_evaluation
-from core.page.source import as_data_url
+from core.page.source import as_data_url, check_embeddable
 from core.page.video import video_page, write_page
 from core.pictures import draw_view
 from core.predicting import PredictionError, Predictor
@@ -245,6 +245,8 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
         try:
             if out:
                 prediction_files.check_folder(out / name, overwrite=flags.overwrite)
+            if flags.embed:
+                check_embeddable(video)
             prediction, thumbnails = predict_file(video, flags.srt)
             if out:
                 prediction_files.write_folder(out / name, prediction)
