@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import unicodedata
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 from datasets.benchmarks import BENCHMARKS, Benchmark
 from datasets.errors import DataError
+from datasets.video_names import may_be_name
 
 SUBSETS = ("training", "validation")
 
@@ -104,15 +104,6 @@ def write_annotation(path: Path | str, annotation: Annotation) -> None:
         raise DataError(f"{path}: cannot be written, {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def is_file_name(text: str) -> bool:
-    """Whether a label or an id can be one component of a path, as the layout of the files wants it."""
-    try:
-        _check_component(text, "name")
-    except _Fault:
-        return False
-    return True
 
 
 def benchmark_of(annotation: Annotation, key: str) -> Benchmark:
@@ -249,8 +240,7 @@ def _check_component(text: Any, what: str) -> None:
     """Labels and ids become folders and files, so each has to be one component of a path."""
     if not isinstance(text, str):
         raise _Fault(f"{what} {text!r} is not a string")
-    unusable = any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text)
-    if text in ("", ".", "..") or unusable:
+    if not may_be_name(text):
         raise _Fault(f"{what} {text!r} cannot be a file name")
 
 

@@ -11,7 +11,6 @@ from datasets.annotations import (
     Annotation,
     Video,
     benchmark_of,
-    is_file_name,
     read_annotation,
     write_annotation,
 )
@@ -228,8 +227,3 @@ def test_labels_that_do_not_fit_the_benchmark(annotation: Annotation, key: str, 
 def test_custom_benchmark_is_the_annotations_own() -> None:
     benchmark = benchmark_of(Annotation(("calm", "angry"), (), (0, -1)), "custom")
     assert (benchmark.classes, benchmark.polarity) == (("calm", "angry"), (0, -1))
-
-
-def test_which_texts_can_be_names_of_files() -> None:
-    assert all(is_file_name(text) for text in ("a", '-it\'s "é" 怒.', "..."))
-    assert not any(is_file_name(text) for text in ("", ".", "..", "a/b", "a\\b", "a\nb", "\udc80"))

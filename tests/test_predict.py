@@ -20,7 +20,7 @@ from core.checkpoint import load_checkpoint
 from core.prediction import Prediction
 from core.report import one_line
 from datasets.benchmarks import BENCHMARKS
-from datasets.tracks import MP3_RATES
+from datasets.media import MP3_RATES
 from tests import models, tiny
 from tests.media import tone, write_subtitles
 from tests.videos import grey, write_video

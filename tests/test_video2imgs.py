@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from datasets.frame_folders import read_fps, read_n_frames
-from datasets.tracks import display_size
+from datasets.media import display_size
 from tests.media import read_clip
 from tests.videos import grey, write_video
 from tools._batch import Source, convert_all

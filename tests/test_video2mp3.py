@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from datasets.audio import SAMPLE_RATE, read_sound
-from datasets.tracks import MP3_RATES, SoundTrack
+from datasets.media import MP3_RATES, SoundTrack
 from tests.videos import clicks, grey, onsets, write_video
 from tools.video2mp3 import main
 

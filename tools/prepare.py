@@ -22,14 +22,15 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.annotations import SUBSETS, Annotation, Video, is_file_name, write_annotation
+from datasets.annotations import SUBSETS, Annotation, Video, write_annotation
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_packs import open_pack, pack_file
 from datasets.jpeg import QUALITY
+from datasets.media import SHORT_SIDE
 from datasets.subtitles import Subtitle, subtitle_file, write_subtitles
-from datasets.tracks import SHORT_SIDE
+from datasets.video_names import may_be_name
 from tools import (
     _prepare_affwild2,
     _prepare_iemocap,
@@ -130,7 +131,7 @@ def _usable(listing: Listing) -> list[Clip]:
     clips: dict[tuple[str, str], Clip] = {}
     for clip in listing.clips:
         key = clip.source.label, clip.source.id
-        if not is_file_name(clip.source.id):
+        if not may_be_name(clip.source.id):
             listing.leave_out("its name cannot be that of a file", "/".join(key))
         elif clips.setdefault(key, clip) is not clip:
             raise DataError(f"{clip.source.path}: {'/'.join(key)} comes twice, also from {clips[key].source.path}")

@@ -2,7 +2,7 @@
 
     python tools/video2imgs.py VIDEOS IMGS
 
-Frames come at a constant rate whatever the video's own, see datasets/tracks.py. Display rotation and pixel shape are
+Frames come at a constant rate whatever the video's own, see datasets/media.py. Display rotation and pixel shape are
 applied.
 """
 
@@ -21,7 +21,7 @@ from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_folders import frame_file, frame_folder
 from datasets.frame_packs import pack_file
 from datasets.jpeg import QUALITY, encode_picture
-from datasets.tracks import SHORT_SIDE, PictureTrack
+from datasets.media import SHORT_SIDE, PictureTrack
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
 
 TOOL = "video2imgs"

@@ -17,7 +17,7 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.excerpts import WHOLE, Excerpt
-from datasets.tracks import MP3_RATES, SoundTrack
+from datasets.media import MP3_RATES, SoundTrack
 from tools._batch import Source, command, conversion_parser, convert_all, find_videos
 
 TOOL = "video2mp3"

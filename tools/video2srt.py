@@ -21,11 +21,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.containers import NoSoundTrack
 from datasets.errors import DataError
-from datasets.media import NoSoundTrack
+from datasets.media import SoundTrack
 from datasets.speech import WHISPER_RATE, load_model, model_folder, recognise
 from datasets.subtitles import subtitle_file, write_subtitles
-from datasets.tracks import SoundTrack
 from datasets.video_names import VIDEO_SUFFIXES, is_video
 from tools._batch import Source, command, conversion_parser, convert_all, find_videos, positive
 from tools._workers import cores

@@ -1,4 +1,4 @@
-"""datasets/tracks.py: an excerpt holds exactly what the whole video holds there, wherever its key frames are."""
+"""datasets/media.py: an excerpt holds exactly what the whole video holds there, wherever its key frames are."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from datasets import media, tracks
+from datasets import containers, media
 from datasets.errors import DataError
 from datasets.excerpts import WHOLE, Excerpt
-from datasets.media import picture_times
-from datasets.tracks import PictureTrack, SoundTrack, display_size, excerpt_picture
+from datasets.media import PictureTrack, SoundTrack, display_size, excerpt_picture, picture_times
 from tests.videos import clicks, grey, onsets, write_video
 
 LEVELS = [20 + 2 * n for n in range(100)]
@@ -86,14 +85,14 @@ def test_decoding_begins_near_the_excerpt_or_where_that_is_impossible_at_the_beg
             decoded.append(packet)
             yield packet
 
-    packets = media._packets
+    packets = containers.packets
     clock = media.picture_clock(path)
-    monkeypatch.setattr(tracks, "picture_clock", lambda _: clock)
-    monkeypatch.setattr(media, "_packets", counted)
+    monkeypatch.setattr(media, "picture_clock", lambda _: clock)
+    monkeypatch.setattr(containers, "packets", counted)
     assert np.array_equal(frames(path, Excerpt(8.5, 9.0)), whole[85:90])
     assert 0 < len(decoded) < 60  # a key frame every 40
     decoded.clear()
-    monkeypatch.setattr(media, "_seek", lambda *_: False)
+    monkeypatch.setattr(containers, "_seek", lambda *_: False)
     assert np.array_equal(frames(path, Excerpt(8.5, 9.0)), whole[85:90])
     assert len(decoded) > 85
 
