@@ -70,6 +70,11 @@ def plan(variants: Sequence[tuple[str, list[str]]], out: Path, n_seeds: int) -> 
     return keys, runs
 
 
+def on_every_split(common: list[str], n_splits: int) -> list[tuple[str, list[str]]]:
+    """Variants, name and flags, that differ in --split."""
+    return [(f"split {split}", [*common, "--split", str(split)]) for split in range(1, n_splits + 1)]
+
+
 def measured(out: Path, key: str, n_seeds: int) -> Measured:
     """Metrics of a variant's finished runs, by seed."""
     files = {seed: _experiment(out, key, seed) / METRICS for seed in range(n_seeds)}

@@ -30,7 +30,7 @@ from datasets.opening import annotation_file
 from tools._batch import OneLineParser, command, split_words
 from tools._folds import with_folds
 from tools._run_flags import parse_flags
-from tools._runs import Runner, add_run_arguments, carry_out, measured, plan, print_commands
+from tools._runs import Runner, add_run_arguments, carry_out, measured, on_every_split, plan, print_commands
 from tools._split_report import write_report
 
 TOOL = "cross_validate"
@@ -56,8 +56,7 @@ def _cross_validate(words: list[str], run: Runner | None) -> int:
         annotation, common = drawn, [*common, "--annotation_path", str(path)]
     elif annotation.n_splits == 1:
         raise DataError(f"{file}: holds one split; draw several with --folds K")
-    variants = variants_of(common, annotation.n_splits)
-    keys, runs = plan(variants, args.out, args.seeds)
+    keys, runs = plan(on_every_split(common, annotation.n_splits), args.out, args.seeds)
     if args.dry_run:
         return print_commands(runs)
     name = args.name or flags.dataset
@@ -68,11 +67,6 @@ def _cross_validate(words: list[str], run: Runner | None) -> int:
         return [write_report(args.out, name, splits, args.seeds, typed)]
 
     return carry_out(TOOL, runs, args, run, write_table)
-
-
-def variants_of(common: list[str], n_splits: int) -> list[tuple[str, list[str]]]:
-    """Name and flags of the runs on every split."""
-    return [(f"split {split}", [*common, "--split", str(split)]) for split in range(1, n_splits + 1)]
 
 
 def _draw(annotation: Annotation, file: Path, n_folds: int, seed: int) -> Annotation:

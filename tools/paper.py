@@ -36,8 +36,7 @@ from tools._batch import OneLineParser, command, split_words
 from tools._paper_report import published, write_comparison
 from tools._paper_tables import TABLES, PaperRow
 from tools._run_flags import parse_flags
-from tools._runs import PROJECT, Runner, add_run_arguments, carry_out, measured, plan
-from tools.cross_validate import variants_of
+from tools._runs import PROJECT, Runner, add_run_arguments, carry_out, measured, on_every_split, plan
 
 TOOL = "paper"
 
@@ -58,7 +57,7 @@ class Setting:
     def variants(self) -> list[tuple[str, list[str]]]:
         """Name and flags of its runs but for the seeds; none where there are no data."""
         if self.n_splits > 1:
-            return [(f"{self.name}, {split}", words) for split, words in variants_of(self.words, self.n_splits)]
+            return [(f"{self.name}, {split}", words) for split, words in on_every_split(self.words, self.n_splits)]
         return [(self.name, self.words)] * self.n_splits
 
 
