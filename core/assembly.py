@@ -62,9 +62,17 @@ def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
     """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
     part = "mbt." if flags.pretrain_epochs else ""
     flags.pretrain_epochs = 0  # what scores needs no text encoder
-    model = new_model(flags, len(stored["classes"]))
     weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
-    checkpoint.load_weights(model, weights, flags.checkpoint)
+    n_layers = sum(name.startswith("visual.blocks.") and name.endswith(".norm1.weight") for name in weights)
+    if n_layers != flags.depth:
+        raise checkpoint.CheckpointError(f"{flags.checkpoint}: has {n_layers} layers, --depth says {flags.depth}")
+    try:
+        with torch.device("meta"):  # where sizes cost nothing: a file may claim any, and its weights have others
+            model = new_model(flags, len(stored["classes"]))
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"sizes of the model: {str(error).splitlines()[0]}") from None
+    checkpoint.check_weights(model, weights, flags.checkpoint)
+    checkpoint.load_weights(model.to_empty(device="cpu"), weights, flags.checkpoint)
     return model
 
 

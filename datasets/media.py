@@ -9,7 +9,6 @@ middle of its interval, (k + 0.5) / rate seconds after the first picture appears
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,16 +17,18 @@ from pathlib import Path
 import av
 import numpy as np
 
+from datasets.containers import Damage, decode, open_media, packets, picture_stream, seconds_of, sound_stream
 from datasets.errors import DataError
+from datasets.frame_folders import MOST_FRAMES, RATES
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
+MOST_REPEATED = 100_000  # frames that show the last picture
+MOST_SILENCE = 7200.0  # seconds that are filled in beyond what the sound track holds
+PIECE = 60  # seconds of silence at once
+PIXEL_SHAPES = 0.1, 10.0  # width by height, the narrowest and the widest that is believed
 SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
-
-
-class NoSoundTrack(DataError):
-    """The video is silent because it has no sound track at all."""
 
 
 @dataclass(frozen=True)
@@ -39,46 +40,12 @@ class Clock:
     rate: float
 
 
-@dataclass
-class Damage:
-    """What had to be left out of a file."""
-
-    packets: int = 0
-    cut: bool = False
-
-    def __str__(self) -> str:
-        said = [f"damaged packets skipped: {self.packets}"] if self.packets else []
-        return "; ".join([*said, "the file is cut off or damaged at its end"] if self.cut else said)
-
-
-@contextlib.contextmanager
-def open_media(path: Path) -> Iterator[av.container.InputContainer]:
-    """Opens a video file. Raises DataError when it is none."""
-    try:
-        # An absolute path, because FFmpeg takes `x:y` for a protocol; and odd metadata need not be readable.
-        container = av.open(str(path.absolute()), metadata_errors="ignore")
-    except UnicodeEncodeError:
-        raise DataError("its name is not UTF-8; rename the file") from None
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"is no readable video file ({error.strerror or error}); fetch it again") from None
-    with container:
-        yield container
-
-
-def picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The stream of the picture. Raises DataError when there is none that can be decoded."""
-    stream = container.streams.best("video")
-    if stream is None or stream.codec_context is None:
-        raise DataError("has no picture" if stream is None else "its picture is in an unknown coding; convert it")
-    return stream
-
-
 def picture_clock(path: Path) -> Clock:
     """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
     stamps, durations, damage = [], [], Damage()
     with open_media(path) as container:
         stream = picture_stream(container)
-        for packet in _packets(container, stream, damage):
+        for packet in packets(container, stream, damage):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is not None and not packet.is_discard:
                 stamps.append(float(stamp * stream.time_base))
@@ -95,30 +62,22 @@ def picture_clock(path: Path) -> Clock:
     still = max([*np.diff(sorted(stamps)), duration])
     if still > LONGEST_STILL:
         raise DataError(f"its time stamps jump by {still:.0f} s, so they are damaged; remux the file")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise DataError(f"its time stamps make {rate:g} frames a second, so they are damaged; remux the file")
+    if duration * rate > MOST_REPEATED or (end - start) * rate > MOST_FRAMES:
+        raise DataError(f"its time stamps make {(end - start + duration) * rate:.0f} frames; remux the file")
     return Clock(start, end + duration, rate)
 
 
-def decode(
-    container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage
-) -> Iterator[av.frame.Frame]:
-    """Decodes packet by packet; a packet that cannot be decoded is counted in `damage` and left out."""
-    stream.codec_context.thread_count = 1  # where time matters, there is one process per core already
-    for packet in _packets(container, stream, damage, flush=True):
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            damage.packets += 1
-
-
-def seconds_of(frame: av.frame.Frame, stream: av.stream.Stream) -> float | None:
-    """The frame's time stamp in seconds, or None when it carries none."""
-    stamp = frame.pts if frame.pts is not None else frame.dts
-    return None if stamp is None else float(stamp * stream.time_base)
-
-
 def display_size(frame: av.VideoFrame, pixel: Fraction | None, short_side: int) -> tuple[int, int]:
-    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`."""
-    width, height = frame.width * float(pixel or 1), float(frame.height)
+    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`.
+
+    Raises DataError for pixels of an absurd shape.
+    """
+    shape = float(pixel or 1)
+    if not PIXEL_SHAPES[0] <= shape <= PIXEL_SHAPES[1]:
+        raise DataError(f"says that its pixels are {shape:g} times as wide as they are high; remux the file")
+    width, height = frame.width * shape, float(frame.height)
     scale = min(1.0, short_side / min(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -178,7 +137,7 @@ class SoundTrack:
     def __init__(self, path: Path, rates: tuple[int, ...], clock: Clock | None = None) -> None:
         self.path, self.damage, self.clock = path, Damage(), clock or picture_clock(path)
         with open_media(path) as container:
-            stream = _sound_stream(container)
+            stream = sound_stream(container)
             own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
         self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
 
@@ -187,7 +146,7 @@ class SoundTrack:
         layout, limit = "mono" if self.channels == 1 else "stereo", self.clock.end - self.clock.start + 60.0
         written, expected, kind, resampler = 0, 0.0, None, None
         with open_media(self.path) as container:
-            stream = _sound_stream(container)
+            stream = sound_stream(container)
             for frame in decode(container, stream, self.damage):
                 stamp = seconds_of(frame, stream)
                 moment = expected if stamp is None else stamp - self.clock.start
@@ -202,8 +161,8 @@ class SoundTrack:
                     resampler = av.AudioResampler(format="flt", layout=layout, rate=self.rate)
                     gap = round(moment * self.rate) - written
                     if gap > 0:
+                        yield from self._silence(gap, written)
                         written += gap
-                        yield self._silence(gap)
                     surplus = max(0, -gap)
                 expected += frame.samples / frame.sample_rate
                 for block in _drain(resampler, frame):
@@ -216,33 +175,18 @@ class SoundTrack:
             for block in _drain(resampler, None):
                 written += len(block)
                 yield block
-        yield self._silence(max(0, round((self.clock.end - self.clock.start) * self.rate) - written))
+        gap = round((self.clock.end - self.clock.start) * self.rate) - written
+        yield from self._silence(max(0, gap), written)
 
-    def _silence(self, samples: int) -> np.ndarray:
-        return np.zeros((samples, self.channels), np.float32)
-
-
-def _sound_stream(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
-    stream = container.streams.best("audio")
-    if stream is None:
-        raise NoSoundTrack("no sound track")
-    if stream.codec_context is None:
-        raise DataError("its sound is in an unknown coding; convert it")
-    return stream
+    def _silence(self, samples: int, written: int) -> Iterator[np.ndarray]:
+        """So many samples behind those that are written. A file of a few bytes may claim days of it."""
+        if samples > written + MOST_SILENCE * self.rate:
+            hours = samples / self.rate / 3600
+            raise DataError(f"its time stamps claim {hours:.0f} hours without sound; remux the file")
+        for start in range(0, samples, PIECE * self.rate):
+            yield np.zeros((min(PIECE * self.rate, samples - start), self.channels), np.float32)
 
 
 def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
     for block in resampler.resample(frame) if resampler else ():
         yield block.to_ndarray().reshape(block.samples, -1)
-
-
-def _packets(
-    container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage, flush: bool = False
-) -> Iterator[av.Packet]:
-    """The stream's packets, then with `flush` the empty one that empties the decoder; a damaged file just ends."""
-    try:
-        for packet in container.demux(stream):
-            if packet.size or flush:
-                yield packet
-    except av.FFmpegError:
-        damage.cut = True

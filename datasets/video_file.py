@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from datasets.audio import centred, log_mel_second
+from datasets.containers import NoSoundTrack
 from datasets.errors import DataError
 from datasets.frames import decode_frames
 from datasets.jpeg import decode_picture, encode_picture, picture_size
 from datasets.lexicon import AffectiveLexicon, FoundCue
-from datasets.media import Clock, NoSoundTrack, PictureTrack
+from datasets.media import Clock, PictureTrack
 from datasets.segments import blocks, clip_centres, clip_frames
 from datasets.subtitles import Subtitle, text_between
 from datasets.transforms import FrameTransform

@@ -1,8 +1,9 @@
-"""Which files are videos, by their names alone, and how they are found."""
+"""Which files are videos, by their names alone, how they are found, and what they may be called in a dataset."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,16 @@ VIDEO_SUFFIXES = (
     ".webm",
     ".wmv",
 )
+
+
+MOST_NAME = 251  # bytes of a label or an id: a file name has 255, .zip four
+
+
+def may_be_name(text: str) -> bool:
+    """Whether a label or an id can be one component of a path, and no more: it stands in a file that anyone wrote."""
+    if text in ("", ".", "..") or any(char in "/\\" or unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        return False
+    return len(text.encode()) <= MOST_NAME
 
 
 def is_video(path: Path) -> bool:

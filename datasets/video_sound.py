@@ -13,8 +13,9 @@ import numpy as np
 import soundfile
 
 from datasets.audio import FRAME_LENGTH, SAMPLE_RATE, decode_sound
+from datasets.containers import Damage
 from datasets.errors import DataError
-from datasets.media import MP3_RATES, Clock, Damage, SoundTrack
+from datasets.media import MP3_RATES, Clock, SoundTrack
 
 PIECE = 60  # seconds that are coded at once
 MARGIN = 1  # seconds before and after them, of which nothing is kept: a coder's first and last tones are its own

@@ -20,8 +20,9 @@ import pysrt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.containers import NoSoundTrack
 from datasets.errors import DataError
-from datasets.media import NoSoundTrack, SoundTrack
+from datasets.media import SoundTrack
 from datasets.speech import WHISPER_RATE, load_model, model_folder, recognise
 from datasets.subtitles import subtitle_file
 from tools._batch import command, conversion_parser, convert_all, find_videos, positive
