@@ -41,6 +41,7 @@ from core.page.video import video_page, write_page
 from core.pictures import draw_view
 from core.predicting import PredictionError, Predictor
 from core.prediction import Prediction
+from core.stored_run import load_run
 from core.timeline import draw_timeline
 from core.trainer import Trainer
 from core.views import view_videos
@@ -292,7 +293,7 @@ def run(argv: list[str] | None) -> int:
     flags = opts.parse(argv)
     if flags.eval or flags.predict or flags.serve:
         opts.check(flags)
-        stored = checkpoint.load_checkpoint(flags.checkpoint)
+        stored = load_run(flags.checkpoint)
         flags = opts.parse(argv, stored["flags"])
         if flags.predict:
             return predict(flags, stored)
@@ -308,8 +309,8 @@ def run(argv: list[str] | None) -> int:
         if not flags.expr_name:
             raise opts.UsageError(f"--resume needs --expr_name, a folder of {flags.result_path}")
         experiment.check_experiment(folder, resume=True, overwrite=False)
-        stored = checkpoint.load_checkpoint(folder / experiment.LAST)
-        flags = opts.parse(argv, stored["flags"])
+        stored = load_run(folder / experiment.LAST, resume=True)
+        flags = opts.parse(argv, stored["flags"], resume=True)
         opts.check_same_run(flags, stored["flags"])
     opts.check(flags)
     if flags.debug:

@@ -103,6 +103,10 @@ def _letters(text: str) -> str:
     return "".join(letter for letter in "avt" if letter in text)
 
 
+# What a checkpoint that is not continued may not decide: it can be anybody's.
+_OWN_FLAGS = frozenset({"result_path", "expr_name", "sound_cache", "sound_cache_gb", "n_threads"})
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, not after a page of usage."""
 
@@ -112,9 +116,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {self.where}{message}; see python {self.prog} --help\n")
 
 
-def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
+class _StoredParser(_Parser):
+    """Reads the flags of a stored run."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"the flags of the stored run: {message[:200]}; use a checkpoint that training wrote")
+
+
+def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> argparse.ArgumentParser:
     """The parser, with `defaults` (of a preset or a stored run) in place of its own."""
-    parser = _Parser(
+    parser = kind(
         prog="main.py",
         description="Train MART, evaluate a checkpoint with --eval, or predict your own videos with --predict.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -366,15 +377,21 @@ def build_parser(defaults: dict[str, Any]) -> argparse.ArgumentParser:
     return parser
 
 
-def parse(argv: list[str] | None = None, stored: dict[str, Any] | None = None) -> argparse.Namespace:
-    """Flags of the command line over those of --config, over those of a stored run, or else of the preset."""
+def parse(
+    argv: list[str] | None = None, stored: dict[str, Any] | None = None, *, resume: bool = False
+) -> argparse.Namespace:
+    """Flags of the command line over those of --config, over those of a stored run, or else of the preset.
+
+    resume: the stored run is the user's own. Of another one nothing is taken that says where to write or how much of
+    the machine to use. Raises UsageError for a stored value that the command line would not take.
+    """
     chooser = _Parser(prog="main.py", add_help=False, allow_abbrev=False)
     chooser.add_argument("--preset", choices=sorted(PRESETS))
     chooser.add_argument("--config", type=Path)
     chosen = chooser.parse_known_args(argv)[0]
     config = {} if chosen.config is None else _read_config(chosen.config)
     preset = PRESETS[chosen.preset or config.get("preset", "demo")]
-    flags = build_parser((preset if stored is None else from_stored(stored)) | config).parse_args(argv)
+    flags = build_parser((preset if stored is None else from_stored(stored, resume)) | config).parse_args(argv)
     if flags.finetune_ted is None:
         flags.finetune_ted = float(flags.pretrain_epochs > 0 and flags.target == "distribution")
     return flags
@@ -475,20 +492,28 @@ def to_stored(flags: argparse.Namespace) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())}
 
 
-def from_stored(stored: dict[str, Any]) -> dict[str, Any]:
-    """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do."""
-    known = vars(build_parser({}).parse_args([]))
-    paths = {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "sound_cache"}
-    return {
-        name: Path(value) if name in paths and value is not None else value
-        for name, value in stored.items()
-        if name in known and name not in COMMAND_FLAGS
-    }
+def from_stored(stored: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """Undo `to_stored`, without flags that are gone by now and those that only say what that command should do.
+
+    Every value goes through the parser, as if it had been typed. Raises UsageError.
+    """
+    parser = build_parser({}, _StoredParser)
+    known = vars(parser.parse_args([]))
+    kept = {name: value for name, value in stored.items() if name in known and name not in COMMAND_FLAGS}
+    given = {name: value for name, value in kept.items() if value is not None and value is not False}
+    words = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
+    values = vars(parser.parse_args(words))
+    if not resume:
+        threads, cache = values["n_threads"], values["sound_cache"]
+        values |= {name: known[name] for name in _OWN_FLAGS}
+        values["n_threads"] = min(threads, os.cpu_count() or 1)
+        values["sound_cache"] = cache and Path("none")
+    return {name: values[name] for name in kept}
 
 
 def check_same_run(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """A continued run keeps what decides its weights. Raises UsageError naming the flags that differ."""
-    before, now = from_stored(stored), vars(flags)
+    before, now = from_stored(stored, resume=True), vars(flags)
     changed = [
         f"--{name} {now[name]} (was {before[name]})"
         for name in before

@@ -36,13 +36,15 @@ class ModelError(ValueError):
     """Sizes that contradict each other."""
 
 
-def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART | MBT:
-    """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training."""
+def new_model(
+    flags: argparse.Namespace, n_classes: int, epoch: int = 0, text: TextEncoder | None = None
+) -> MART | MBT:
+    """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training.
+
+    text: what reads its words, if there is one already.
+    """
     try:
-        text = None
-        if flags.pretrain_epochs or "t" in flags.modalities:
-            text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
-            log.info("%s", text.loaded)
+        text = text or read_text_encoder(flags)
         model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes), text)
         if flags.pretrain_epochs:
             model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
@@ -56,6 +58,15 @@ def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART
         raise ModelError(f"sizes of the model: {error}") from None
 
 
+def read_text_encoder(flags: argparse.Namespace) -> TextEncoder | None:
+    """What reads the words, where the flags need it."""
+    if not flags.pretrain_epochs and "t" not in flags.modalities:
+        return None
+    text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
+    log.info("%s", text.loaded)
+    return text
+
+
 def recogniser(model: MART | MBT) -> MBT:
     """The part that scores a video."""
     return model.mbt if isinstance(model, MART) else model
@@ -65,8 +76,22 @@ def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
     """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
     part = "mbt." if flags.pretrain_epochs else ""
     flags.pretrain_epochs = 0  # what scores needs no more
-    model = new_model(flags, len(stored["classes"]))
     weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
+    for name in {"visual", "audio"} & set(streams_of(flags.modalities)):
+        n_layers = sum(key.startswith(f"{name}.blocks.") and key.endswith(".norm1.weight") for key in weights)
+        if n_layers != flags.depth:
+            raise checkpoint.CheckpointError(f"{flags.checkpoint}: has {n_layers} layers, --depth says {flags.depth}")
+    text = read_text_encoder(flags)  # which is frozen, so that its weights are not in the file
+    try:
+        with torch.device("meta"):  # where sizes cost nothing: a file may claim any, and its weights have others
+            model = new_model(flags, len(stored["classes"]), text=text)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"sizes of the model: {str(error).splitlines()[0]}") from None
+    checkpoint.check_weights(model, weights, flags.checkpoint)
+    whole = set() if text is None else set(text.modules())
+    for module in model.modules():
+        if module not in whole:
+            module.to_empty(device="cpu", recurse=False)
     checkpoint.load_weights(model, weights, flags.checkpoint)
     return model
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from core.distributed import divided_like, undivided
+from models.archives import check_archive
 
 FORMAT = 1
 
@@ -50,16 +51,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if file.read(2) != b"PK":
             raise CheckpointError(f"{path}: no PyTorch file, or cut off; use a checkpoint that this program wrote")
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path}: holds more than tensors and plain values and was not opened; "
             "use a checkpoint that this program wrote"
         ) from None
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a damaged file can raise anything
+        reason = ascii(str(error).splitlines()[0])[1:-1][:200] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); it may be cut off") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or type(content.get("format")) is not int or content["format"] != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this program; train one with `python main.py`")
     return content
 
@@ -77,8 +79,8 @@ def _own_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Fill everything but frozen parameters. Raises CheckpointError that names the first parameters that differ."""
+def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """See that weights fill everything but frozen parameters. Raises CheckpointError that names those that differ."""
     own = _own_weights(model)
     faults = [f"{name} is missing" for name in own if name not in weights]
     faults += [f"{name} is unknown" for name in weights if name not in own]
@@ -93,6 +95,12 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path)
             f"{path}: weights of another model: {'; '.join(faults[:3])}{more}; "
             "leave out the flags that change the model's sizes"
         )
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Fill everything but frozen parameters. Raises CheckpointError as `check_weights` does."""
+    check_weights(model, weights, path)
+    own = _own_weights(model)
     model.load_state_dict({name: divided_like(weights[name], own[name]) for name in own}, strict=False)
 
 

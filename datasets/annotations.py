@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datasets.benchmarks import BENCHMARKS, Benchmark
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from datasets.video_names import may_be_name
+from datasets.whole_files import read_whole
 
 SUBSETS = ("training", "validation")
+MOST_BYTES = 2**28  # of a file; those of a million videos are half of it
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Annotation:
 def read_annotation(path: Path | str) -> Annotation:
     """Reads and checks an annotation file. Raises DataError naming the file and the first entry that is wrong."""
     try:
-        return _parse(Path(path).read_text(encoding="utf-8-sig"))
+        return _parse(read_whole(path, MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; tools/make_annotations.py makes an annotation file") from error
     except UnicodeDecodeError as error:
@@ -85,15 +87,15 @@ def write_annotation(path: Path | str, annotation: Annotation) -> None:
     path = Path(path)
     classes_of_id = Counter(video.id for video in annotation.videos)
     # Pieces of text rather than a dict, in which a repeated video would vanish before the check sees it.
-    entries = ",\n".join(
-        f"{_dump(f'{video.label}/{video.id}' if classes_of_id[video.id] > 1 else video.id)}: {_dump(_entry(video))}"
-        for video in annotation.videos
-    )
     polarity = "" if annotation.polarity is None else f'"polarity": {_dump(list(annotation.polarity))},\n'
-    text = f'{{"labels": {_dump(list(annotation.labels))},\n{polarity}"database": {{\n{entries}\n}}}}\n'
     try:
+        entries = ",\n".join(
+            f"{_dump(f'{video.label}/{video.id}' if classes_of_id[video.id] > 1 else video.id)}: {_dump(_entry(video))}"
+            for video in annotation.videos
+        )
+        text = f'{{"labels": {_dump(list(annotation.labels))},\n{polarity}"database": {{\n{entries}\n}}}}\n'
         _parse(text)
-    except _Fault as fault:
+    except (_Fault, RecursionError) as fault:
         raise DataError(f"{path}: not written, {fault}") from fault
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -144,17 +146,22 @@ class _Fault(ValueError):
     """What is wrong in the text, before the file's name is put to it."""
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that still has its repeated keys."""
+class _Repeating(dict[str, Any]):
+    """A JSON object of which some keys are repeated, all of them in `pairs`."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
         self.pairs = pairs
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeating(pairs)
+
+
 def _parse(text: str) -> Annotation:
     try:
-        document = json.loads(text, object_pairs_hook=_Object, parse_constant=_refuse_constant)
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except _Fault:
         raise
     except (ValueError, RecursionError) as error:
@@ -167,27 +174,30 @@ def _parse(text: str) -> Annotation:
     for label in labels:
         _check_component(label, "label")
     if len(set(labels)) < len(labels):
-        raise _Fault(f'"labels" repeats {Counter(labels).most_common(1)[0][0]!r}')
+        raise _Fault(f'"labels" repeats {shown(Counter(labels).most_common(1)[0][0])}')
     polarity = document.get("polarity")
     if polarity is not None and (
         not isinstance(polarity, list) or len(polarity) != len(labels) or any(_not_sign(sign) for sign in polarity)
     ):
         raise _Fault(f'"polarity" is not a list of {len(labels)} numbers -1, 0 or 1, one per label')
     database = document.get("database")
-    if not isinstance(database, _Object):
+    if not isinstance(database, dict):
         raise _Fault('"database" is missing or not an object')
-    videos = tuple(_video(key, entry, labels) for key, entry in database.pairs)
+    entries = database.pairs if isinstance(database, _Repeating) else database.items()
+    videos = tuple(_video(key, entry, labels) for key, entry in entries)
     repeated = [pair for pair, count in Counter((video.label, video.id) for video in videos).items() if count > 1]
     if repeated:
-        raise _Fault(f"video {'/'.join(repeated[0])!r} is listed more than once")
-    for (key, _), video in zip(database.pairs, videos, strict=True):
+        raise _Fault(f"video {shown('/'.join(repeated[0]))} is listed more than once")
+    for (key, _), video in zip(entries, videos, strict=True):
         if len(video.subsets) != len(videos[0].subsets):
-            raise _Fault(f'video {key!r}: {len(video.subsets)} "subsets", the first video has {len(videos[0].subsets)}')
+            raise _Fault(
+                f'video {shown(key)}: {len(video.subsets)} "subsets", the first video has {len(videos[0].subsets)}'
+            )
     return Annotation(tuple(labels), videos, None if polarity is None else tuple(polarity))
 
 
 def _video(key: str, entry: Any, labels: list[str]) -> Video:
-    where = f"video {key!r}"
+    where = f"video {shown(key)}"
     if not isinstance(entry, dict):
         raise _Fault(f"{where} is not an object")
     subsets = _subsets(where, entry)
@@ -196,10 +206,10 @@ def _video(key: str, entry: Any, labels: list[str]) -> Video:
         raise _Fault(f'{where}: "annotations" with a "label" is missing')
     label = annotations["label"]
     if label not in labels:
-        raise _Fault(f'{where}: label {label!r} is not in "labels"')
+        raise _Fault(f'{where}: label {shown(label)} is not in "labels"')
     prefix, slash, id = key.rpartition("/")
     if slash and prefix != label:
-        raise _Fault(f"{where}: the part before the slash is not the video's label {label!r}")
+        raise _Fault(f"{where}: the part before the slash is not the video's label {shown(label)}")
     _check_component(id, "video id")
     segments = annotations.get("segments", [])
     if not isinstance(segments, list):
@@ -228,20 +238,20 @@ def _segment(where: str, raw: Any, labels: list[str]) -> AnnotatedSegment:
         raise _Fault(f'{where}: not an object with "start", "end" and "label"')
     start, end, label, intensity = raw["start"], raw["end"], raw["label"], raw.get("intensity", 1.0)
     if _not_number(start) or _not_number(end) or not 0 <= start < end <= 1e9:
-        raise _Fault(f"{where}: start {start!r} and end {end!r} are not seconds with 0 <= start < end")
+        raise _Fault(f"{where}: start {shown(start)} and end {shown(end)} are not seconds with 0 <= start < end")
     if label not in labels:
-        raise _Fault(f'{where}: label {label!r} is not in "labels"')
+        raise _Fault(f'{where}: label {shown(label)} is not in "labels"')
     if _not_number(intensity) or not 0 <= intensity <= 1:
-        raise _Fault(f"{where}: intensity {intensity!r} is not a number from 0 to 1")
+        raise _Fault(f"{where}: intensity {shown(intensity)} is not a number from 0 to 1")
     return AnnotatedSegment(float(start), float(end), label, float(intensity))
 
 
 def _check_component(text: Any, what: str) -> None:
     """Labels and ids become folders and files, so each has to be one component of a path."""
     if not isinstance(text, str):
-        raise _Fault(f"{what} {text!r} is not a string")
+        raise _Fault(f"{what} {shown(text)} is not a string")
     if not may_be_name(text):
-        raise _Fault(f"{what} {text!r} cannot be a file name")
+        raise _Fault(f"{what} {shown(text)} cannot be a file name")
 
 
 def _not_number(value: Any) -> bool:

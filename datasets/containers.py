@@ -1,4 +1,7 @@
-"""Containers of video and sound, opened and decoded by FFmpeg, whoever made them: damaged packets are left out."""
+"""Containers of video and sound, opened and decoded by FFmpeg, whoever made them: damaged packets are left out.
+
+A file may not make FFmpeg open another one, as playlists do, nor ask for pictures or sound of any size.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import av
 from datasets.errors import DataError
 
 SEEK_MARGIN = 1.0  # seconds before what is wanted; the first packet of a sound is decoded without the one before it
+LIMITS = {"max_pixels": str(2**25), "max_samples": str(2**20)}  # of a picture, those of 8K; of a frame of sound
+ALONE = {"protocol_whitelist": "none"}  # by which anything but the file that is open could be read
 
 
 class NoSoundTrack(DataError):
@@ -35,14 +40,17 @@ class Damage:
 @contextlib.contextmanager
 def open_media(path: Path) -> Iterator[av.container.InputContainer]:
     """Opens a video file. Raises DataError when it is none."""
-    try:
-        # An absolute path, because FFmpeg takes `x:y` for a protocol; and odd metadata need not be readable.
-        container = av.open(str(path.absolute()), metadata_errors="ignore")
-    except UnicodeEncodeError:
-        raise DataError("its name is not UTF-8; rename the file") from None
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"is no readable video file ({error.strerror or error}); fetch it again") from None
-    with container:
+    with contextlib.ExitStack() as opened:
+        try:
+            if path.exists() and not path.is_file():
+                raise DataError("is a folder, a device or a pipe, not a video file")
+            # Read by Python, so that FFmpeg itself may open nothing; and odd metadata need not be readable.
+            file = opened.enter_context(path.open("rb"))
+            container = opened.enter_context(av.open(file, metadata_errors="ignore", options=LIMITS | ALONE))
+        except UnicodeEncodeError:
+            raise DataError("its name is not UTF-8; rename the file") from None
+        except (av.FFmpegError, OSError) as error:
+            raise DataError(f"is no readable video file ({error.strerror or error}); fetch it again") from None
         yield container
 
 
@@ -76,6 +84,7 @@ def decode(
     container: av.container.InputContainer, stream: av.stream.Stream, damage: Damage
 ) -> Iterator[av.frame.Frame]:
     """Decodes packet by packet; a packet that cannot be decoded is counted in `damage` and left out."""
+    stream.codec_context.options = stream.codec_context.options | LIMITS
     stream.codec_context.thread_count = 1  # where time matters, there is one process per core already
     for packet in packets(container, stream, damage, flush=True):
         try:

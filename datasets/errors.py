@@ -1,8 +1,12 @@
-"""The one exception of datasets/."""
+"""The one exception of datasets/, and how its messages are made."""
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 class DataError(ValueError):
@@ -12,6 +16,11 @@ class DataError(ValueError):
         # A DataLoader re-raises a worker's exception with the whole traceback as its message; the last line is ours.
         last_line = (message.strip().splitlines() or [""])[-1]
         super().__init__(last_line.removeprefix(f"{__name__}.DataError: "))
+
+
+def shown(value: object) -> str:
+    """A value that stands in a file, for a message: one short line, whatever it is."""
+    return _SHORT.repr(value)
 
 
 def bad_file(path: Path | str, fault: str) -> DataError:

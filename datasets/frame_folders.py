@@ -5,12 +5,16 @@ Beside them lie `n_frames` (how many there are) and, optionally, `fps` (frames p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.errors import bad_file
+from datasets.errors import bad_file, shown
+from datasets.whole_files import read_whole
+
+MOST_BYTES = 2**26  # of a frame
+MOST_FRAMES = 10**8  # of a video, a month at 30 a second
+RATES = 1e-3, 1e5  # frames per second, the lowest and the highest that is believed
 
 
 def frame_folder(video_path: Path | str, label: str, id: str) -> Path:
@@ -29,9 +33,9 @@ def frame_file(folder: Path | str, index: int) -> Path:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file. Raises DataError if it is missing or may not be read."""
+    """The content of a file. Raises DataError if it is missing, may not be read or is no frame by its length."""
     try:
-        return path.read_bytes()
+        return read_whole(path, MOST_BYTES)
     except OSError as error:
         raise bad_file(path, error.strerror or str(error)) from error
 
@@ -49,23 +53,23 @@ def read_fps(folder: Path | str) -> float | None:
 
 
 def parse_n_frames(content: bytes, path: Path) -> int:
-    """What a file `n_frames` of this content states, at least 1. Raises DataError, naming `path`."""
+    """What a file `n_frames` of this content states, 1 to MOST_FRAMES. Raises DataError, naming `path`."""
     try:
         count = int(content.decode())
     except ValueError as error:
         raise bad_file(path, "holds no whole number") from error
-    if count < 1:
-        raise bad_file(path, f"says {count} frames")
+    if not 1 <= count <= MOST_FRAMES:
+        raise bad_file(path, f"says {shown(count)} frames")
     return count
 
 
 def parse_fps(content: bytes, path: Path) -> float:
-    """What a file `fps` of this content states, above 0. Raises DataError, naming `path`."""
+    """What a file `fps` of this content states, within RATES. Raises DataError, naming `path`."""
     try:
         fps = float(content.decode())
     except ValueError as error:
         raise bad_file(path, "holds no number") from error
-    if not (math.isfinite(fps) and fps > 0):
+    if not RATES[0] <= fps <= RATES[1]:
         raise bad_file(path, f"says {fps} frames per second")
     return fps
 

@@ -19,9 +19,11 @@ from typing import BinaryIO
 import numpy as np
 
 from datasets.errors import bad_file
-from datasets.frame_folders import frame_name, parse_fps, parse_n_frames
+from datasets.frame_folders import MOST_BYTES, frame_name, parse_fps, parse_n_frames
 
 KEPT_INDEXES = 64 * 2**20  # bytes of a process, 12 a frame: 1,800 videos of 3,000 frames
+
+DAMAGED = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError)  # of zipfile
 
 _MEMBER = re.compile(r"[0-9]{6,}\.jpg|n_frames|fps")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # magic, lengths of name and extra field
@@ -90,8 +92,7 @@ def list_members(path: Path) -> dict[str, Member]:
         try:
             with zipfile.ZipFile(file) as archive:
                 infos, end = archive.infolist(), archive.start_dir
-        # What zipfile raises for damaged bytes depends on which byte it is.
-        except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError) as error:
+        except DAMAGED as error:  # which of them depends on the byte that is damaged
             raise bad_file(path, f"is cut off or no zip file ({error})") from None
     members: dict[str, Member] = {}
     for info in infos:
@@ -110,6 +111,8 @@ def list_members(path: Path) -> dict[str, Member]:
         begin = member.start + _LOCAL_HEADER.size + len(name) + member.size
         if begin > end:
             raise bad_file(path, f"is damaged: {name} reaches past the end")
+        if member.size > MOST_BYTES:
+            raise bad_file(path, f"holds {name} of {member.size:,} bytes, which is no frame")
     return members
 
 

@@ -16,7 +16,8 @@ REDUCTIONS = {  # libjpeg decodes 8x8 blocks straight to 8, 4, 2 or 1 pixels a s
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-MAX_PIXELS = 2**26  # of a frame, twice those of 8K; a header of a few bytes could ask for gigabytes
+MAX_PIXELS = 2**25  # of a frame, those of 8K; a header of a few bytes could ask for gigabytes
+MAX_SCANS = 24  # of a progressive picture, which usually has ten; each costs time for all pixels, but hardly a byte
 
 QUALITY = 90  # of a frame, 1 to 100, unless told otherwise
 
@@ -42,6 +43,8 @@ def picture_size(data: bytes, path: Path | str) -> tuple[int, int]:
         raise bad_file(path, "cannot be decoded") from None
     if not 0 < height * width <= MAX_PIXELS:
         raise bad_file(path, f"is {width}x{height} pixels, which is no video frame")
+    if (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise bad_file(path, f"draws its picture {scans} times over, which no video frame does")
     # EXIF data may turn the picture.
     return _decode(data, path, 1).shape[:2] if has_exif else (height, width)
 

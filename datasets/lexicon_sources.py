@@ -40,7 +40,7 @@ VADER_NEUTRAL = 0.5
 # These two are sound: the words they mark are joyful (sad) in NRC 2.4 (1.6) times as often as others.
 SENTICNET6_TAGS = frozenset({"joy", "sadness"})
 _SENTICNET_ROW = re.compile(r"""senticnet\[(['"])(.+)\1\] = \[(.*)\]\s*""")
-_TERM = re.compile(r"[\w'\u2019 -]*[^\W\d_][\w'\u2019 -]*")  # no emoticons
+_TERM, _LETTER = re.compile(r"[\w'\u2019 -]+"), re.compile(r"[^\W\d_]")  # no emoticons
 _SIGNS = dict.fromkeys(POSITIVE, 1) | dict.fromkeys(NEGATIVE, -1)
 
 
@@ -72,7 +72,8 @@ class Source:
 
 def normal_term(text: str) -> str:
     """Words in lower case joined by single spaces, however they are joined in the text; "" for emoticons and such."""
-    return " ".join(word.text for word in split_words(text)) if _TERM.fullmatch(text) else ""
+    is_term = _TERM.fullmatch(text) and _LETTER.search(text)
+    return " ".join(word.text for word in split_words(text)) if is_term else ""
 
 
 def _data_file(package: str, module: str, file: str) -> Path:

@@ -124,7 +124,10 @@ def _read(path: Path) -> LexiconTable:
     if magic != _MAGIC or len(body) != 16 * rows or zlib.crc32(body) != checksum:
         raise ValueError(f"{path}: damaged")
     keys, marks, polarity = np.split(body, (8 * rows, 12 * rows))
-    return LexiconTable(keys.view("<u8"), marks.view("<u4"), polarity.view("<f4"))
+    table = LexiconTable(keys.view("<u8"), marks.view("<u4"), polarity.view("<f4"))
+    if not (np.abs(table.polarity) <= 1).all():
+        raise ValueError(f"{path}: damaged")
+    return table
 
 
 def _write(path: Path, table: LexiconTable) -> None:

@@ -31,9 +31,14 @@ from datasets.containers import (
 )
 from datasets.errors import DataError
 from datasets.excerpts import WHOLE, Excerpt
+from datasets.frame_folders import MOST_FRAMES, RATES
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # samples a second that mp3 knows
+MOST_REPEATED = 100_000  # frames that show the last picture
+MOST_SILENCE = 7200.0  # seconds that are filled in beyond what the sound track holds
+PIECE = 60  # seconds of silence at once
+PIXEL_SHAPES = 0.1, 10.0  # width by height, the narrowest and the widest that is believed
 SHORT_SIDE = 240  # pixels of a frame, unless told otherwise
 SOUND_TOLERANCE = 0.020  # seconds; containers round stamps to a millisecond or so, a lost AAC packet leaves 21 ms
 
@@ -87,6 +92,10 @@ def _read_clock(path: Path) -> tuple[Clock, list[float]]:
     still = max([*np.diff(sorted(stamps)), duration])
     if still > LONGEST_STILL:
         raise DataError(f"its time stamps jump by {still:.0f} s, so they are damaged; remux the file")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise DataError(f"its time stamps make {rate:g} frames a second, so they are damaged; remux the file")
+    if duration * rate > MOST_REPEATED or (end - start) * rate > MOST_FRAMES:
+        raise DataError(f"its time stamps make {(end - start + duration) * rate:.0f} frames; remux the file")
     return Clock(start, end + duration, rate), stamps
 
 
@@ -110,9 +119,12 @@ def display_size(
 ) -> tuple[int, int]:
     """(width, height) of the stored picture once its pixels are square and the excerpt's short side is `short_side`.
 
-    Smaller pictures keep their size.
+    Smaller pictures keep their size. Raises DataError for pixels of an absurd shape.
     """
-    width, height = frame.width * float(pixel or 1), float(frame.height)
+    shape = float(pixel or 1)
+    if not PIXEL_SHAPES[0] <= shape <= PIXEL_SHAPES[1]:
+        raise DataError(f"says that its pixels are {shape:g} times as wide as they are high; remux the file")
+    width, height = frame.width * shape, float(frame.height)
     part = min(width * (excerpt.right - excerpt.left), height * (excerpt.bottom - excerpt.top))
     scale = min(1.0, short_side / part)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -219,8 +231,8 @@ class SoundTrack:
                     resampler = av.AudioResampler(format="flt", layout=layout, rate=self.rate)
                     gap = round(moment * self.rate) - written
                     if gap > 0:
+                        yield from self._silence(gap, written)
                         written += gap
-                        yield self._silence(gap)
                     surplus = max(0, -gap)
                 expected += frame.samples / frame.sample_rate
                 for block in _drain(resampler, frame):
@@ -233,13 +245,18 @@ class SoundTrack:
             for block in _drain(resampler, None):
                 written += len(block)
                 yield block
-        yield self._silence(max(0, self._picture_samples() - written))
+        yield from self._silence(max(0, self._picture_samples() - written), written)
 
     def _picture_samples(self) -> int:
         return round((self.clock.end - self.clock.start) * self.rate)
 
-    def _silence(self, samples: int) -> np.ndarray:
-        return np.zeros((samples, self.channels), np.float32)
+    def _silence(self, samples: int, written: int) -> Iterator[np.ndarray]:
+        """So many samples behind those that are written. A file of a few bytes may claim days of it."""
+        if samples > written + MOST_SILENCE * self.rate:
+            hours = samples / self.rate / 3600
+            raise DataError(f"its time stamps claim {hours:.0f} hours without sound; remux the file")
+        for start in range(0, samples, PIECE * self.rate):
+            yield np.zeros((min(PIECE * self.rate, samples - start), self.channels), np.float32)
 
 
 def _drain(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:

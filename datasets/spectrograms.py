@@ -90,6 +90,8 @@ class SpectrogramCache:
                     return None
                 if status.st_size != _HEADER_SIZE + rows * audio.MEL_BINS * _ROW.itemsize:
                     return None
+                if rows < 1 or rows != audio.n_rows(samples):
+                    return None
                 if (entry.name, status.st_ino) not in self._verified:
                     found = zlib.crc32(fields)
                     while block := file.read(2**20):  # not through the map, whose pages would stay in memory

@@ -12,6 +12,7 @@ import codecs
 import html
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import charset_normalizer
 import pysrt
 
 from datasets.errors import bad_file
+from datasets.whole_files import read_whole
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Subtitle:
     text: str
 
 
+MOST_BYTES = 2**23  # of a file; 40 hours of speech are two million
+MOST_TEXT = 20_000  # characters of one answer; 20 minutes of speech
+
 _BOMS = (  # UTF-32 before UTF-16, whose mark begins in the same way
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -37,7 +42,7 @@ _BOMS = (  # UTF-32 before UTF-16, whose mark begins in the same way
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-_TIME = r"(-?)\s*(?:(\d{1,4})\s*:\s*)?(\d{1,3})\s*:\s*(\d{1,3})(?:\s*[,.:]\s*(\d{1,9}))?"
+_TIME = r"(?:(-)\s*)?(?:(\d{1,4})\s*:\s*)?(\d{1,3})\s*:\s*(\d{1,3})(?:\s*[,.:]\s*(\d{1,9}))?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}")
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
 _ASS_BREAK = re.compile(r"\\[Nnh]")
@@ -63,7 +68,7 @@ def read_subtitles(path: Path | str) -> list[Subtitle]:
     Raises DataError if the file cannot be opened or is not text.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_whole(path, MOST_BYTES)
     except OSError as error:
         raise bad_file(path, error.strerror or str(error)) from error
     text = _decode(data)
@@ -88,13 +93,17 @@ def read_subtitles(path: Path | str) -> list[Subtitle]:
 
 
 def text_between(subtitles: Sequence[Subtitle], start: float, end: float) -> str:
-    """The texts of all cues that overlap [start, end) seconds, joined by a space, in order; a repeated text once."""
+    """The texts of all cues that overlap [start, end) seconds, joined by a space, in order; a repeated text once.
+
+    What is beyond MOST_TEXT characters is left out: a file in which all cues cover all of the video would otherwise
+    multiply its length by the number of segments.
+    """
     texts = (
         subtitle.text
         for subtitle in subtitles
         if subtitle.start < end and (subtitle.end > start or subtitle.start >= start)
     )
-    return " ".join(dict.fromkeys(texts))
+    return " ".join(dict.fromkeys(texts))[:MOST_TEXT]
 
 
 def _subrip_time(seconds: float) -> pysrt.SubRipTime:
@@ -121,10 +130,13 @@ def _decode(data: bytes) -> str | None:
     return None if guess is None else str(guess)
 
 
-def _seconds(sign: str, hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
+def _seconds(sign: str | None, hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
     value = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction or 0}")
     return -value if sign else value
 
 
 def _plain(text: str) -> str:
-    return " ".join(html.unescape(_ASS_BREAK.sub(" ", _MARKUP.sub("", text))).split())
+    text = _ASS_BREAK.sub(" ", _MARKUP.sub("", text))
+    with suppress(ValueError):  # a reference to a character by a number of thousands of digits
+        text = html.unescape(text)
+    return " ".join(text.split())

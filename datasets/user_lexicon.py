@@ -14,8 +14,11 @@ import numpy as np
 
 from datasets.affect_tags import PLUTCHIK, TAGS, tag_weights
 from datasets.benchmarks import Benchmark
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from datasets.lexicon_sources import Entry, normal_term
+from datasets.whole_files import read_whole
+
+MOST_BYTES = 2**26  # of a file, a million words and more
 
 
 def read_user_lexicon(path: Path, benchmark: Benchmark) -> list[Entry]:
@@ -24,7 +27,7 @@ def read_user_lexicon(path: Path, benchmark: Benchmark) -> list[Entry]:
     Raises DataError that names the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_whole(path, MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give a csv file or the name of a lexicon") from error
     except UnicodeDecodeError as error:
@@ -39,7 +42,8 @@ def read_user_lexicon(path: Path, benchmark: Benchmark) -> list[Entry]:
         try:
             entry = _entry(row, known)
             if entry.term in lines:
-                raise ValueError(f"{entry.term!r} stands in line {lines[entry.term]} already; leave one of the two")
+                line_before = lines[entry.term]
+                raise ValueError(f"{shown(entry.term)} stands in line {line_before} already; leave one of the two")
             _check_sentiment(entry, benchmark)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}") from None
@@ -68,20 +72,20 @@ def _rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 def _entry(row: list[str], known: set[str]) -> Entry:
     if len(row) < 3 or not row[2]:
-        raise ValueError(f"{','.join(row)!r} has no emotion; write word,polarity,emotion")
+        raise ValueError(f"{shown(','.join(row))} has no emotion; write word,polarity,emotion")
     term = normal_term(row[0])
     if not term:
-        raise ValueError(f"{row[0]!r} is no word; write a word or a phrase")
+        raise ValueError(f"{shown(row[0])} is no word; write a word or a phrase")
     try:
         polarity = float(row[1])
     except ValueError:
-        raise ValueError(f"{row[1]!r} is no polarity; write a number from -1 to 1") from None
+        raise ValueError(f"{shown(row[1])} is no polarity; write a number from -1 to 1") from None
     if not -1 <= polarity <= 1:
-        raise ValueError(f"{row[1]!r} is no polarity; write a number from -1 to 1")
+        raise ValueError(f"{shown(row[1])} is no polarity; write a number from -1 to 1")
     emotions = tuple(cell.casefold() for cell in row[2:] if cell)
     unknown = [cell for cell in row[2:] if cell and cell.casefold() not in known]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no emotion here; write one of {', '.join(sorted(known))}")
+        raise ValueError(f"{shown(unknown[0])} is no emotion here; write one of {', '.join(sorted(known))}")
     return Entry(term, polarity, emotions)
 
 
@@ -90,4 +94,5 @@ def _check_sentiment(entry: Entry, benchmark: Benchmark) -> None:
     sentiments = np.array(benchmark.polarity)[weights > 0] * entry.polarity
     if len(sentiments) and (sentiments < 0).all():
         words = ("positive", "negative") if entry.polarity > 0 else ("negative", "positive")
-        raise ValueError(f"{entry.term!r} is {words[0]}, but all of its emotions are {words[1]}; change one of them")
+        fault = f"is {words[0]}, but all of its emotions are {words[1]}"
+        raise ValueError(f"{shown(entry.term)} {fault}; change one of them")

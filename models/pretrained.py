@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from models.norm_eps import set_norm_eps
 from models.positions import fit_grid_2d, resample_grid_3d, sine_table
 from models.text import TextEncoder, embedded_weights
 from models.vit import IMAGE_MEAN, IMAGE_STD, VideoViT
+from models.weight_config import bert_config, in_words, input_statistics, norm_eps, sound_grid, video_grid
 from models.weight_files import WeightError, WeightFile, read_weights
 from models.weight_names import (
     AUDIO_SOURCES,
@@ -26,13 +26,10 @@ from models.weight_names import (
     VISUAL_SOURCES,
     RenamedEncoder,
     Source,
-    bert_sizes,
     rename_encoder,
 )
 
 AUTHORS_EPS = 1e-6  # of the layer norms in the code of VideoMAE and of AST; a config.json states its own
-VIDEOMAE_CONFIG = {"image_size": 224, "num_frames": 16, "patch_size": 16, "tubelet_size": 2}  # where none is stated
-AST_CONFIG = {"num_mel_bins": 128, "max_length": 1024, "patch_size": 16, "frequency_stride": 10, "time_stride": 10}
 AST_STRIDES = (10, 12, 14, 16)  # of its authors' files for AudioSet
 HEADS = {384: 6, 768: 12, 1024: 16, 1280: 16}  # of published ViTs by width, which tensors alone do not say
 DEFAULTS = {  # names under pretrained_models/
@@ -80,11 +77,11 @@ def load_visual_weights(model: VideoViT, source: Path | str) -> LoadedWeights:
     file = read_weights(source)
     found = _find_encoder(file, VISUAL_SOURCES, "VideoMAE", "videomae")
     _check_heads(model, file, found)
-    stated = _video_grid(file.config) if file.config else model.pretrained_grid
+    stated = video_grid(file) if file.config else model.pretrained_grid
     learned = found.tensors.get("pos_embed")
     table = sine_table(prod(stated), model.embed_dim) if learned is None else learned
     grid = _grid_of(table, [stated, model.grid])
-    mean, std, statistics = _statistics(file, ("image_mean", "image_std"), (IMAGE_MEAN, IMAGE_STD))
+    mean, std, statistics = input_statistics(file, ("image_mean", "image_std"), (IMAGE_MEAN, IMAGE_STD))
     state = found.tensors | {
         "pos_embed": resample_grid_3d(table, grid, model.grid) if grid else table,
         "mean": mean.reshape(-1, 1, 1, 1),
@@ -107,12 +104,13 @@ def load_audio_weights(model: AudioSpectrogramTransformer, source: Path | str) -
     found = _find_encoder(file, AUDIO_SOURCES, "AST", "audio-spectrogram-transformer")
     _check_heads(model, file, found)
     state = dict(found.tensors)
-    configs = [file.config] if file.config else [{"frequency_stride": n, "time_stride": n} for n in AST_STRIDES]
+    strides = [{}] if file.config else [{"frequency_stride": n, "time_stride": n} for n in AST_STRIDES]
     table = state.get("pos_embed", torch.empty(0))
-    grid = _grid_of(table, [*map(_sound_grid, configs), model.grid], n_special=2)
+    grid = _grid_of(table, [*(sound_grid(file, **stride) for stride in strides), model.grid], n_special=2)
     if grid:
         state["pos_embed"] = torch.cat([table[:, :2], fit_grid_2d(table[:, 2:], grid, model.grid)], dim=1)
-    state["mean"], state["std"], statistics = _statistics(file, ("mean", "std"), (SPECTROGRAM_MEAN, SPECTROGRAM_STD))
+    published = (SPECTROGRAM_MEAN, SPECTROGRAM_STD)
+    state["mean"], state["std"], statistics = input_statistics(file, ("mean", "std"), published)
     _fill(model, state, file)
     verb = "cut around its middle" if grid[0] == model.grid[0] and grid[1] > model.grid[1] else "interpolated"
     place = "as it is" if grid == model.grid else f"{verb} {_shape(grid)} -> {_shape(model.grid)}"
@@ -124,19 +122,12 @@ def load_text_encoder(source: Path | str, frozen: bool = True) -> TextEncoder:
 
     `loaded` of the encoder says what was loaded. Raises WeightError with one line.
     """
-    from transformers import BertConfig
-
     file = read_weights(source)
     found = _find_encoder(file, TEXT_SOURCES, "BERT", "bert")
     words = file.path / "vocab.txt"
     if words.is_file() and words.read_bytes().split() != (embedded_weights() / "vocab.txt").read_bytes().split():
         raise WeightError(f"{words}: another vocabulary than bert-base-uncased's; give an uncased English BERT")
-    try:
-        config = BertConfig.from_dict(file.config or bert_sizes(found.tensors))
-    except KeyError as error:
-        raise WeightError(
-            f"{file.path}: BERT of unknown size ({error.args[0]}); give its folder with config.json"
-        ) from None
+    config = bert_config(file, found.tensors)
     with torch.random.fork_rng(devices=[]):  # what is overwritten below should not move other random weights
         encoder = TextEncoder(config, frozen=frozen)
     _fill(encoder.bert, found.tensors, file)
@@ -147,8 +138,12 @@ def load_text_encoder(source: Path | str, frozen: bool = True) -> TextEncoder:
 def _find_encoder(file: WeightFile, sources: tuple[Source, ...], wanted: str, model_type: str) -> RenamedEncoder:
     stated = file.config.get("model_type", model_type)
     found = rename_encoder(file.tensors, sources) if stated == model_type else None
+    if found is not None and (scalars := [name for name, value in found.tensors.items() if not value.dim()]):
+        raise WeightError(f"{file.path}: {scalars[0]} is one number, no table; give weights of {wanted}")
     if found is None:
-        held = f"a model of type {stated}" if stated != model_type else _some(tuple(file.tensors), between=", ")
+        held = _some(tuple(file.tensors), between=", ")
+        if stated != model_type:
+            held = f"a model of type {in_words(stated)}"
         raise WeightError(f"{file.path}: no {wanted} encoder, it holds {held}; give weights of {wanted}")
     return found
 
@@ -160,9 +155,10 @@ def _check_heads(model: VideoViT | AudioSpectrogramTransformer, file: WeightFile
     heads = file.config.get("num_attention_heads", published)
     activation = file.config.get("hidden_act", "gelu")
     if width == model.embed_dim and heads != own:
-        raise WeightError(f"{file.path}: made with {heads} attention heads, the model has {own}; change --num_heads")
+        fault = f"made with {in_words(heads)} attention heads, the model has {own}"
+        raise WeightError(f"{file.path}: {fault}; change --num_heads")
     if activation != "gelu":
-        raise WeightError(f"{file.path}: made with the activation {activation}, not gelu; give other weights")
+        raise WeightError(f"{file.path}: made with the activation {in_words(activation)}, not gelu; give other weights")
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], file: WeightFile, kept: tuple[str, ...] = ()) -> None:
@@ -189,40 +185,15 @@ def _fill(model: nn.Module, state: dict[str, Tensor], file: WeightFile, kept: tu
 
 
 def _use_eps(model: VideoViT | AudioSpectrogramTransformer, file: WeightFile) -> str:
-    eps = float(file.config.get("layer_norm_eps", 1e-12)) if file.config else AUTHORS_EPS
+    eps = norm_eps(file) if file.config else AUTHORS_EPS
     set_norm_eps(model, eps)
     return f"layer norms with eps {eps:g}"
-
-
-def _statistics(
-    file: WeightFile, names: tuple[str, str], published: tuple[object, object]
-) -> tuple[Tensor, Tensor, str]:
-    """Mean and deviation of the weights' inputs, and where they come from."""
-    if not all(name in file.preprocessing for name in names):
-        return *(torch.tensor(value) for value in published), "inputs normalised by the published statistics"
-    try:
-        mean, std = (torch.tensor(file.preprocessing[name], dtype=torch.float32) for name in names)
-    except (TypeError, ValueError, RuntimeError):
-        place = f"{file.path}: {' or '.join(names)} of preprocessor_config.json"
-        raise WeightError(f"{place} is no number; download the folder again") from None
-    return mean, std, "inputs normalised by the statistics of preprocessor_config.json"
 
 
 def _grid_of(table: Tensor, grids: list[tuple[int, ...]], n_special: int = 0) -> tuple[int, ...] | None:
     """The first of the grids that has as many places as the table (1, n_special + places, D)."""
     places = table.shape[1] - n_special if table.dim() == 3 and len(table) == 1 else None
     return next((grid for grid in grids if prod(grid) == places), None)
-
-
-def _video_grid(config: dict[str, Any]) -> tuple[int, int, int]:
-    stated = (config.get(name, value) for name, value in VIDEOMAE_CONFIG.items())
-    image, frames, patch, tubelet = (value[0] if isinstance(value, list) else value for value in stated)
-    return frames // tubelet, image // patch, image // patch
-
-
-def _sound_grid(config: dict[str, Any]) -> tuple[int, int]:
-    bins, frames, patch, band, step = (config.get(name, value) for name, value in AST_CONFIG.items())
-    return (bins - patch) // band + 1, (frames - patch) // step + 1
 
 
 def _loaded(

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.archives import check_archive, fault_of_kinds
+
 WEIGHT_NAMES = (  # of a Hugging Face folder, the first that is there is read
     "model.safetensors",
     "model.safetensors.index.json",
@@ -111,6 +113,8 @@ def _files_of(path: Path) -> list[Path]:
                 f"{path}: holds neither model.safetensors nor pytorch_model.bin; give the folder that does, or a file"
             )
         path = path / names[0]
+    if not path.is_file():
+        raise WeightError(f"{path}: is a device or a pipe; give a file or a Hugging Face folder")
     if path.suffix != ".json":
         return [path]
     shards = _read_json(path).get("weight_map")
@@ -126,14 +130,18 @@ def _files_of(path: Path) -> list[Path]:
 def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            return _checked(load_file(file), file)
         with file.open("rb") as stream:
             start = stream.read(40)
         zipped = start.startswith(b"PK")
         if not zipped and not start.startswith(b"\x80"):
             raise ValueError(f"it begins with {start.decode(errors='replace').split(chr(10))[0]!r}")
+        if zipped:
+            check_archive(file)
         with torch.serialization.safe_globals(PLAIN_VALUES):
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+    except WeightError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         raise WeightError(f"{file}: {_what_is_wrong(error)}") from None
     return _unwrap(content, file)
@@ -154,15 +162,23 @@ def _what_is_wrong(error: Exception) -> str:
 
 def _unwrap(content: object, file: Path) -> dict[str, Tensor]:
     """The table of tensors inside the dictionaries that a training program put around it."""
-    while isinstance(content, Mapping):
+    for _ in range(10):  # a dictionary may hold itself
+        if not isinstance(content, Mapping):
+            break
         inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
             break
         content = inner
     table = content if isinstance(content, Mapping) else {}
-    tensors = {str(name): value.detach() for name, value in table.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in table.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightError(f"{file}: holds no table of tensors; give the weights of an encoder")
+    return {name: value.detach() for name, value in _checked(tensors, file).items()}
+
+
+def _checked(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
+    if fault := fault_of_kinds(tensors.items()):
+        raise WeightError(f"{file}: {fault}; give the weights of an encoder")
     return tensors
 
 
@@ -179,7 +195,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightError(f"{file}: not readable as JSON ({error}); download it again") from None
     if not isinstance(content, dict):
         raise WeightError(f"{file}: holds no table; download it again")

@@ -138,23 +138,6 @@ def rename_encoder(tensors: dict[str, Tensor], sources: tuple[Source, ...]) -> R
     return RenamedEncoder(source.title, _join_attention(renamed), len(used), ignored, _branches(ignored, used))
 
 
-def bert_sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
-    """Configuration of a BERT of one of Google's sizes. Raises KeyError with what is missing."""
-    tables = (tensors[f"embeddings.{table}_embeddings.weight"] for table in ("word", "position", "token_type"))
-    (n_words, width), (n_places, _), (n_types, _) = (table.shape for table in tables)
-    if width not in BERT_HEADS:
-        raise KeyError(f"{width} wide")
-    return {
-        "vocab_size": n_words,
-        "hidden_size": width,
-        "num_hidden_layers": sum(name.endswith("intermediate.dense.bias") for name in tensors),
-        "num_attention_heads": BERT_HEADS[width],
-        "intermediate_size": len(tensors["encoder.layer.0.intermediate.dense.bias"]),
-        "max_position_embeddings": n_places,
-        "type_vocab_size": n_types,
-    }
-
-
 def _our_name(name: str, source: Source) -> str | None:
     table = source.table if name.startswith(source.prefix) else source.outside
     stem = name.removeprefix(source.prefix)

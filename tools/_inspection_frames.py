@@ -12,7 +12,7 @@ import numpy as np
 from datasets.annotations import Video
 from datasets.errors import DataError
 from datasets.frame_folders import frame_folder, frame_name, parse_fps, parse_n_frames, read_file
-from datasets.frame_packs import list_members, pack_file, read_member, read_text
+from datasets.frame_packs import DAMAGED, list_members, pack_file, read_member, read_text
 from datasets.jpeg import decode_picture, picture_size
 from tools._findings import Finding, fault_of, finding
 
@@ -74,8 +74,15 @@ def _first_altered(pack: Path) -> str | None:
     try:
         with zipfile.ZipFile(pack) as archive:
             return archive.testzip()
-    except zipfile.BadZipFile as error:  # headers that contradict each other
+    except DAMAGED as error:  # headers that contradict each other
         return str(error)
+
+
+def _number(name: str) -> int | None:
+    """Of the frame of this name, counted from 0; None for another file."""
+    digits = name.removesuffix(".jpg")
+    number = int(digits) - 1 if digits.isascii() and digits.isdigit() else -1
+    return number if number >= 0 and frame_name(number) == name else None
 
 
 def _inspect_files(video: Video, files: _Files, samples: int | None) -> tuple[list[Finding], float | None]:
@@ -99,22 +106,23 @@ def _inspect_files(video: Video, files: _Files, samples: int | None) -> tuple[li
         return findings, None
 
     sizes = {name: size for name, size in files.sizes.items() if name.endswith(".jpg")}
-    names = [frame_name(index) for index in range(count)]
-    absent = [name for name in names if name not in sizes]
-    empty = [name for name in names if sizes.get(name) == 0]
-    surplus = sizes.keys() - set(names)
-    if absent:
-        detail = f"n_frames says {count}, {len(absent)} of them are not there, first {absent[0]}"
+    # Numbers rather than names: n_frames may say a hundred million where there are three.
+    numbers = {number for name in sizes if (number := _number(name)) is not None and number < count}
+    empty = sorted(number for number in numbers if sizes[frame_name(number)] == 0)
+    surplus = sizes.keys() - {frame_name(number) for number in numbers}
+    if len(numbers) < count:
+        first = next(number for number in range(count) if number not in numbers)
+        detail = f"n_frames says {count}, {count - len(numbers)} of them are not there, first {frame_name(first)}"
         add("n_frames too high", detail, files.path)
     if surplus:
         detail = f"n_frames says {count}, {len(surplus)} more are there, first {min(surplus)}"
         add("n_frames too low", detail, files.path, files.path.is_dir())
     if empty:
-        add("frame empty", f"{len(empty)} such", files.path / empty[0])
+        add("frame empty", f"{len(empty)} such", files.path / frame_name(empty[0]))
 
-    chosen = range(count) if samples is None else np.unique(np.linspace(0, count - 1, samples).round().astype(int))
+    chosen = sorted(numbers) if samples is None else np.linspace(0, count - 1, samples).round().astype(int).tolist()
     shapes: dict[tuple[int, int], Path] = {}
-    for name in (names[index] for index in chosen):
+    for name in dict.fromkeys(map(frame_name, chosen)):
         path = files.path / name
         if sizes.get(name):
             try:

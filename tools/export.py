@@ -29,6 +29,7 @@ import opts
 from core import checkpoint
 from core.assembly import ModelError, stored_recogniser
 from core.evaluation import temporal_emotion_distribution_of
+from core.stored_run import load_run
 from datasets.audio import MEL_BINS
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
@@ -97,10 +98,10 @@ def _export(args: argparse.Namespace) -> int:
             remedy = "run `sh run.sh setup` or `pip install onnx onnxscript onnxruntime`"
             raise DataError(f"--onnx needs {package}; {remedy}")
     try:
-        stored = checkpoint.load_checkpoint(args.checkpoint)
+        stored = load_run(args.checkpoint)
         flags = opts.parse(["--checkpoint", str(args.checkpoint), "--no-compile"], stored["flags"])
         model = stored_recogniser(flags, stored)
-    except (checkpoint.CheckpointError, ModelError) as error:
+    except (checkpoint.CheckpointError, ModelError, opts.UsageError) as error:
         raise DataError(str(error)) from None
     metadata = describe(args.checkpoint, stored, flags, input_names(model))
     weights = sum(value.nbytes for value in model.state_dict().values())

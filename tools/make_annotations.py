@@ -27,9 +27,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.annotations import SUBSETS, AnnotatedSegment, Annotation, Video, write_annotation
-from datasets.errors import DataError
-from datasets.video_names import VIDEO_SUFFIXES
+from datasets.annotations import MOST_BYTES, SUBSETS, AnnotatedSegment, Annotation, Video, write_annotation
+from datasets.errors import DataError, shown
+from datasets.video_names import VIDEO_SUFFIXES, may_be_name
+from datasets.whole_files import read_whole
 from tools._batch import command
 from tools._folds import with_folds
 
@@ -42,7 +43,7 @@ def read_classes(path: Path) -> dict[str, int]:
     lines = [text for _, text in _lines(path)]
     if not lines:
         raise DataError(f"{path}: empty; write one class a line, `1 Anger` or `Anger`")
-    numbered = [re.fullmatch(r"(\d+)[\s,]+(\S.*)", line) for line in lines]
+    numbered = [re.fullmatch(r"(\d{1,9})[\s,]+(\S.*)", line) for line in lines]
     if all(numbered):
         pairs = sorted((int(match[1]), match[2]) for match in numbered)
         numbers = [number for number, _ in pairs]
@@ -52,7 +53,9 @@ def read_classes(path: Path) -> dict[str, int]:
         pairs = list(enumerate(lines, 1))
     repeated = [name for name, count in Counter(name for _, name in pairs).items() if count > 1]
     if repeated:
-        raise DataError(f"{path}: class {repeated[0]!r} occurs twice; remove one")
+        raise DataError(f"{path}: class {shown(repeated[0])} occurs twice; remove one")
+    if unusable := [name for _, name in pairs if not may_be_name(name)]:
+        raise DataError(f"{path}: class {shown(unusable[0])} cannot be a file name; write another")
     return {name: number for number, name in pairs}
 
 
@@ -62,11 +65,12 @@ def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
     for number, text in _lines(path):
         label, _, id = text.partition("/")
         if not id or "/" in id:
-            raise DataError(f"{path}:{number}: {text!r} is not label/id; write for example Anger/clip01")
+            raise DataError(f"{path}:{number}: {shown(text)} is not label/id; write for example Anger/clip01")
         if label not in classes:
-            raise DataError(f"{path}:{number}: class {label!r} is not in the class index; it has {', '.join(classes)}")
+            known = ", ".join(classes)
+            raise DataError(f"{path}:{number}: class {shown(label)} is not in the class index; it has {known}")
         entries.append((label, id))
-    endings = [re.fullmatch(r"(.*\S)\s+(\d+)", id) for _, id in entries]
+    endings = [re.fullmatch(r"(.*\S)\s+(\d{1,9})", id) for _, id in entries]
     if all(endings):
         offsets = {int(end[2]) - classes[label] for end, (label, _) in zip(endings, entries, strict=True)}
         if offsets in ({0}, {-1}):
@@ -128,21 +132,22 @@ def parse_polarity(text: str, labels: Sequence[str]) -> tuple[int, ...]:
     for part in text.split(","):
         label, equals, sign = part.strip().rpartition("=")
         if not equals or sign.strip() not in SIGNS:
-            raise DataError(f"--polarity: {part!r} is not CLASS=SIGN; write for example Anger=-,Joy=+,Neutral=0")
+            raise DataError(f"--polarity: {shown(part)} is not CLASS=SIGN; write for example Anger=-,Joy=+,Neutral=0")
         signs[label.strip()] = SIGNS[sign.strip()]
     if set(signs) != set(labels):
         wrong = sorted(set(signs) ^ set(labels))
-        raise DataError(f"--polarity: give every class of {', '.join(labels)} one sign; look at {', '.join(wrong)}")
+        where = shown(", ".join(wrong))
+        raise DataError(f"--polarity: give every class of {', '.join(labels)} one sign; look at {where}")
     return tuple(signs[label] for label in labels)
 
 
 def add_segments(path: Path, videos: Iterable[Video]) -> list[Video]:
     """The videos with the segments that the JSON file {"label/id": [segment, ...]} has for them. Raises DataError."""
     try:
-        given: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        given: Any = json.loads(read_whole(path, MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give the JSON file of the segments") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f'{path}: no JSON ({error}); write {{"label/id": [segment, ...]}}') from None
     if not isinstance(given, dict):
         raise DataError(f'{path}: no object; write {{"label/id": [segment, ...]}}')
@@ -151,13 +156,13 @@ def add_segments(path: Path, videos: Iterable[Video]) -> list[Video]:
         try:
             segments[key] = tuple(AnnotatedSegment(**entry) for entry in entries)
         except TypeError:
-            raise DataError(
-                f'{path}: {key!r} has no list of {{"start": s, "end": s, "label": ..., "intensity": 0..1}}; correct it'
-            ) from None
+            form = '{"start": s, "end": s, "label": ..., "intensity": 0..1}'
+            raise DataError(f"{path}: {shown(key)} has no list of {form}; correct it") from None
     videos = list(videos)
     unknown = sorted(segments.keys() - {f"{video.label}/{video.id}" for video in videos})
     if unknown:
-        raise DataError(f"{path}: {unknown[0]!r} is none of the videos ({len(unknown)} such); correct its label or id")
+        count = f"({len(unknown)} such)"
+        raise DataError(f"{path}: {shown(unknown[0])} is none of the videos {count}; correct its label or id")
     return [replace(video, segments=segments.get(f"{video.label}/{video.id}", ())) for video in videos]
 
 
@@ -239,7 +244,7 @@ def _span(counts: Sequence[int]) -> str:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_whole(path, MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give the list that came with the videos") from None
     except UnicodeDecodeError:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
 from datasets.frame_folders import frame_name, open_folder
-from datasets.frame_packs import open_pack, pack_file
+from datasets.frame_packs import DAMAGED, open_pack, pack_file
 from datasets.jpeg import decode_picture, picture_size
 from tools._batch import Source, command, convert_all, positive
 
@@ -67,7 +67,7 @@ def is_done(target: Path, side: int | None) -> bool:
     try:
         with zipfile.ZipFile(target) as archive:
             stated = archive.comment.decode("ascii", errors="replace") or "frames packed by another tool"
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except DAMAGED:
         stated = "something else"
     if stated != _stated(side):
         raise DataError(f"{target} holds {stated[:80]}, not {_stated(side)}; delete it or use --overwrite")

@@ -28,6 +28,7 @@ from core import checkpoint
 from core.assembly import new_model, pretrain_settings, step_settings
 from core.engine import StepSettings
 from core.pretraining import PretrainSettings, passing, teach
+from core.stored_run import load_run
 from core.verification import STAGES
 from datasets.errors import DataError
 from datasets.loading import make_loader, still
@@ -92,10 +93,10 @@ def _read_words(path: Path) -> Known:
 def count_words(path: Path, known: Known, root: Path | None) -> dict[str, Tensor]:
     """int64 (4, 3) of a checkpoint by split: after each stage the words that are right, that pass, that would be."""
     try:
-        stored = checkpoint.load_checkpoint(path)
-    except checkpoint.CheckpointError as error:
+        stored = load_run(path)
+        flags = opts.parse([] if root is None else ["--root_path", str(root)], stored["flags"])
+    except (checkpoint.CheckpointError, opts.UsageError) as error:
         raise DataError(str(error)) from None
-    flags = opts.parse([] if root is None else ["--root_path", str(root)], stored["flags"])
     benchmark, training, test = read_splits(flags)
     model = new_model(flags, len(benchmark.classes), stored["epoch"])
     if not isinstance(model, MART):
