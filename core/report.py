@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from core.files import whole
 from core.prediction import SENTIMENTS, Prediction
 
 _LOSSES = ("loss", "visual", "audio", "classification", "contrast", "distribution", "patches")
@@ -110,11 +111,12 @@ def figures(metrics: dict[str, Any], classes: Sequence[str]) -> dict[str, Figure
 
 
 def save_figures(pictures: dict[str, Figure], folder: Path) -> list[Path]:
-    """PNG files in `folder`, made if it is not there; closes the figures."""
+    """PNG files in `folder`, made if it is not there; closes the figures. Raises FileError."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in pictures.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=130)
+        with whole(paths[-1]) as temporary:
+            figure.savefig(temporary, dpi=130)
         plt.close(figure)
     return paths

@@ -23,6 +23,7 @@ from datasets.frame_folders import frame_file, frame_folder
 from datasets.frame_packs import pack_file
 from datasets.frames import open_frames, read_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
+from datasets.readers import reading
 from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.spectrograms import DEFAULT_LIMIT, Sound, SpectrogramCache
@@ -114,12 +115,14 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         if index is None:
             return self._nothing([])
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
-        try:
-            return self._read(self.videos[index], rng)
-        except DataError as error:
-            if not self.skip_bad:
-                raise
-            return self._nothing([str(error)])
+        video = self.videos[index]
+        with reading(f"{video.label}/{video.id}"):
+            try:
+                return self._read(video, rng)
+            except DataError as error:
+                if not self.skip_bad:
+                    raise
+                return self._nothing([str(error)])
 
     def seconds(self, video: Video) -> float:
         """Duration of a video. Raises DataError for a corrupt file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import sys
 import threading
@@ -177,7 +178,8 @@ def test_ctrl_c_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_children_end_when_they_are_stopped(tmp_path: Path) -> None:
-    children, status = ablate.Children(), []
+    lock = os.open(tmp_path, os.O_RDONLY)
+    children, status = ablate.Children(lock), []
     file = tmp_path / "a.txt"
     sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(100)"]
     thread = threading.Thread(target=lambda: status.append(children.run(sleeper, file, {})))

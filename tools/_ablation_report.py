@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.files import whole, write_text
 from datasets.errors import DataError
 from tools._ablation_tables import Table
 
@@ -160,14 +161,9 @@ def write_table(folder: Path, name: str, table: Table, rows: Sequence[Measured],
     Returns the Markdown.
     """
     text = markdown(table, rows, command)
-    _replace(folder / f"{name}.md", lambda part: part.write_text(text, encoding="utf-8"))
-    _replace(folder / f"{name}.csv", lambda part: part.write_text(csv_text(table, rows), encoding="utf-8"))
+    write_text(folder / f"{name}.md", text)
+    write_text(folder / f"{name}.csv", csv_text(table, rows))
     if table.picture and any(rows):
-        _replace(folder / f"{name}.png", lambda part: save_picture(table, rows, part))
+        with whole(folder / f"{name}.png") as picture:
+            save_picture(table, rows, picture)
     return text
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +20,11 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from core import interruption
+from core.files import PART, FileError, remove
 from datasets.errors import DataError
 from datasets.video_names import is_video
 from tools._workers import Failure, cores, parallel
-
-PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -76,15 +75,16 @@ def conversion_parser(tool: str, description: str, output: str, jobs: str = "one
 
 
 def command(tool: str, work: Callable[[], int]) -> int:
-    """Runs `work` and returns its exit status; a DataError becomes one line and status 2, Ctrl-C status 130."""
+    """Runs `work`; returns its exit status, 2 for a DataError or FileError, which is one line, 130 or 143 for a signal."""
     try:
-        return work()
-    except DataError as error:
+        with interruption.at_once():
+            return work()
+    except (DataError, FileError) as error:
         print(f"{tool}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, interruption.Terminated) as signalled:
         print(f"{tool}: stopped; run it again to go on", file=sys.stderr)
-        return 130
+        return interruption.status(signalled)
 
 
 def find_videos(folder: Path) -> list[Source]:
@@ -172,25 +172,19 @@ class _Conversion:
                 task.target.rename(replaced)  # a folder cannot be renamed over one that holds files
             temporary.replace(task.target)
         finally:
-            _remove(temporary)
-            _remove(replaced)
+            remove(temporary)
+            remove(replaced)
         return note
 
 
 def _remove_leftovers(output: Path) -> None:
     for leftover in output.glob(f"*/{PART}*"):
-        _remove(leftover)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(leftover)
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[int]:
+    """Locks a folder, which it makes; gives the lock, which a process that is handed it keeps. Raises DataError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -204,6 +198,6 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError:
         pass  # a network file system without locks
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)

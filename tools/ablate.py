@@ -65,9 +65,13 @@ class Run:
 
 
 class Children:
-    """Child processes of several threads, all ended by `stop`."""
+    """Child processes of several threads, all ended by `stop`.
 
-    def __init__(self) -> None:
+    folder: lock of the folder that they write to, which they keep if this process is killed.
+    """
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
         self._running: set[subprocess.Popen] = set()
         self._stopped = False
         self._lock = threading.Lock()
@@ -78,8 +82,9 @@ class Children:
             if self._stopped:
                 return -signal.SIGTERM
             child = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
-            )
+                words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
+                pass_fds=[self._folder],
+            )  # fmt: skip
             self._running.add(child)
         status = child.wait()
         with self._lock:
@@ -122,8 +127,8 @@ def _ablate(words: list[str], run: Runner | None) -> int:
             for name, table in chosen.items()
         ]
 
-    with exclusive(folder):
-        n_failed = _run_all(runs, args.jobs, run, write_tables)
+    with exclusive(folder) as lock:
+        n_failed = _run_all(runs, args.jobs, lock, run, write_tables)
         print("", *write_tables(), sep="\n")
     return 1 if n_failed else 0
 
@@ -177,9 +182,9 @@ def _read_arguments(words: list[str], names: list[str]) -> argparse.Namespace:
     return args
 
 
-def _run_all(runs: list[Run], jobs: int, run: Runner | None, after_each: Callable[[], object]) -> int:
+def _run_all(runs: list[Run], jobs: int, lock: int, run: Runner | None, after_each: Callable[[], object]) -> int:
     """Runs what is not finished, `jobs` at once, with one line each. Returns how many failed."""
-    children = Children()
+    children = Children(lock)
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
 
     def execute(each: Run) -> tuple[int, int]:
@@ -221,5 +226,4 @@ def _last_line(file: Path) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children end with a killed parent, too
     sys.exit(main())
