@@ -134,8 +134,9 @@ class Findings:
 
     def _report(self, step: int, values: dict[str, float], keys: Keys) -> None:
         """One line for a step without finite losses. Raises NonFiniteLossError where it is one too many."""
-        videos = ", ".join(map("/".join, keys))
-        line = f"step {step} is not finite on {videos} ({', '.join(f'{n} {v:.4g}' for n, v in values.items())})"
+        what = "gradient" if math.isfinite(values["loss"]) else "loss"
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        line = f"step {step}: the {what} is not finite on {', '.join(map('/'.join, keys))} ({numbers})"
         self.begun.nonfinite += 1
         if self.begun.nonfinite > self.skip_nonfinite:
             raise NonFiniteLossError(

@@ -91,9 +91,9 @@ def explain(error: BaseException) -> str | None:
         at = ", ".join(videos) or "nothing"
         return f"no data came within --read_timeout; being read: {at}; see that the storage answers, or allow more time"
     videos = [os.fsdecode(desk.video) for desk in desks if desk.pid not in alive and desk.video]
-    how = re.search(r"is (killed by signal: [\w ]+)|(exited unexpectedly)", said)
-    reason = how[how.lastindex] if how else said.strip()
+    how = re.search(r"is (killed by signal: [\w ]+)", said)
     remedy = "if memory ran out, use fewer --n_threads or a smaller --batch_size"
     if "shared memory" in said:
         remedy = "give more shared memory (/dev/shm), or use fewer --n_threads"
-    return f"a reading process was {reason} while it read {', '.join(videos) or 'no video'}; {remedy}"
+    what = f"was {how[1]}" if how else "ended"
+    return f"a reading process {what} while it read {', '.join(videos) or 'no video'}; {remedy}"

@@ -75,7 +75,7 @@ def conversion_parser(tool: str, description: str, output: str, jobs: str = "one
 
 
 def command(tool: str, work: Callable[[], int]) -> int:
-    """Runs `work`; returns its exit status, 2 for a DataError or FileError, which is one line, 130 or 143 for a signal."""
+    """Runs `work`; returns its exit status. A DataError or FileError is one line and status 2, a signal 130 or 143."""
     try:
         with interruption.at_once():
             return work()
