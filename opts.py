@@ -54,6 +54,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
     | {"device", "fsdp", "log_every", "save_every", "skip_bad", "sound_cache", "sound_cache_gb", "recompute", "compile"}
+    | {"read_timeout", "skip_nonfinite"}
+    | {"accu_step"}  # with more or fewer processes; how many videos a step takes is stored, too
     | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
@@ -214,7 +216,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     )
     group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
     group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
-
+    group.add_argument(
+        "--read_timeout",
+        type=_NOT_NEGATIVE,
+        default=0.0,
+        help="seconds without data after which the run ends, for storage that may hang; 0 = never",
+    )
     group.add_argument(
         "--sound_cache",
         type=Path,
@@ -326,6 +333,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     group.add_argument("--warmup_epochs", type=_NOT_NEGATIVE, default=5.0, help="epochs of linear warm-up")
     group.add_argument("--lambda_0", type=_NOT_NEGATIVE, default=0.5, help="extra weight of a wrong sentiment")
     group.add_argument("--clip_grad", type=_NOT_NEGATIVE, default=1.0, help="largest gradient norm, 0 = no limit")
+    group.add_argument(
+        "--skip_nonfinite",
+        type=_COUNT,
+        default=0,
+        help="steps whose loss or gradient is not finite that are reported and left out; one more ends the run",
+    )
     group.add_argument("--ema_decay", type=_SHARE, default=0.999, help="of the averaged weights that are evaluated")
     group.add_argument(
         "--val_fraction",
@@ -429,6 +442,10 @@ def check(flags: argparse.Namespace) -> None:
     _check_use(flags)
     if flags.fsdp and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise UsageError("--fsdp divides among processes: torchrun --nproc_per_node N main.py --fsdp ...")
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) and not (flags.eval or flags.expr_name):
+        raise UsageError("--max-restarts of torchrun needs --expr_name NAME, by which a restart finds its experiment")
+    if flags.read_timeout and not flags.n_threads:
+        raise UsageError("--read_timeout watches reading processes: give --n_threads 1 or more")
     if flags.resume and (flags.debug or flags.overwrite):
         raise UsageError("--resume continues a run as it was: leave out --debug and --overwrite")
     if Path(flags.expr_name).name != flags.expr_name:

@@ -37,9 +37,12 @@ class ModelError(ValueError):
 
 
 def new_model(
-    flags: argparse.Namespace, n_classes: int, epoch: int = 0, text: TextEncoder | None = None
+    flags: argparse.Namespace,
+    n_classes: int,
+    stored: dict[str, Any] | None = None,
+    text: TextEncoder | None = None,
 ) -> MART | MBT:
-    """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training.
+    """The model that the flags ask for, MART or the baseline without a pre-training; of the parts that `stored` has.
 
     text: what reads its words, if there is one already.
     """
@@ -48,7 +51,7 @@ def new_model(
         model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes), text)
         if flags.pretrain_epochs:
             model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
-            if epoch > flags.pretrain_epochs:
+            if stored and stored.get("first_step"):  # of fine-tuning, behind the steps of pre-training
                 model.end_pretraining()
         set_layers(model, flags.recompute, flags.compile)
         return model
@@ -158,6 +161,8 @@ def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSet
         accu_step=flags.accu_step,
         clip_grad=flags.clip_grad,
         log_every=flags.log_every,
+        skip_nonfinite=flags.skip_nonfinite,
+        seed=flags.seed,
     )
 
 

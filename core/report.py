@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from core.evaluation import STREAM_NAMES
+from core.files import whole
 from core.prediction import SENTIMENTS, Prediction
 
 _LOSSES = ("loss", "visual", "audio", "text", "classification", "contrast", "distribution", "patches")
@@ -122,11 +123,12 @@ def figures(metrics: dict[str, Any], classes: Sequence[str]) -> dict[str, Figure
 
 
 def save_figures(pictures: dict[str, Figure], folder: Path) -> list[Path]:
-    """PNG files in `folder`, made if it is not there; closes the figures."""
+    """PNG files in `folder`, made if it is not there; closes the figures. Raises FileError."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in pictures.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=130)
+        with whole(paths[-1]) as temporary:
+            figure.savefig(temporary, dpi=130)
         plt.close(figure)
     return paths

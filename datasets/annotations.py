@@ -15,6 +15,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -100,6 +101,8 @@ def write_annotation(path: Path | str, annotation: Annotation) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # by a killed process
+            left.unlink(missing_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:

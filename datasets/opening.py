@@ -91,6 +91,7 @@ def open_loader(
         shuffle=training,
         seed=flags.seed,
         share=share,
+        read_timeout=flags.read_timeout,
     )
 
 

@@ -22,6 +22,7 @@ from datasets.benchmarks import Benchmark
 from datasets.errors import DataError
 from datasets.frames import Frames, open_frames, read_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
+from datasets.readers import reading
 from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.spectrograms import DEFAULT_LIMIT, Sound, SpectrogramCache
@@ -121,12 +122,14 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         if index is None:
             return self._nothing([])
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
-        try:
-            return self._read(self.videos[index], rng)
-        except DataError as error:
-            if not self.skip_bad:
-                raise
-            return self._nothing([str(error)])
+        video = self.videos[index]
+        with reading(f"{video.label}/{video.id}"):
+            try:
+                return self._read(video, rng)
+            except DataError as error:
+                if not self.skip_bad:
+                    raise
+                return self._nothing([str(error)])
 
     def seconds(self, video: Video) -> float:
         """Duration of a video: that of its picture, else of its sound, else of its subtitles. Raises DataError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import threading
@@ -145,7 +146,8 @@ def test_ctrl_c_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_children_end_when_they_are_stopped(tmp_path: Path) -> None:
-    children, status = _runs.Children(), []
+    lock = os.open(tmp_path, os.O_RDONLY)
+    children, status = _runs.Children(lock), []
     file = tmp_path / "a.txt"
     sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(100)"]
     thread = threading.Thread(target=lambda: status.append(children.run(sleeper, file, {})))

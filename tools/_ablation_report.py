@@ -7,8 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.files import whole, write_text
 from tools._ablation_tables import Table
-from tools._run_metrics import ACC_E, Measured, replace_file, shown, spread, table_line
+from tools._run_metrics import ACC_E, Measured, shown, spread, table_line
 
 
 def markdown(table: Table, rows: Sequence[Measured], command: str) -> str:
@@ -99,8 +100,9 @@ def write_table(folder: Path, name: str, table: Table, rows: Sequence[Measured],
     Returns the Markdown.
     """
     text = markdown(table, rows, command)
-    replace_file(folder / f"{name}.md", lambda part: part.write_text(text, encoding="utf-8"))
-    replace_file(folder / f"{name}.csv", lambda part: part.write_text(csv_text(table, rows), encoding="utf-8"))
+    write_text(folder / f"{name}.md", text)
+    write_text(folder / f"{name}.csv", csv_text(table, rows))
     if table.picture and any(rows):
-        replace_file(folder / f"{name}.png", lambda part: save_picture(table, rows, part))
+        with whole(folder / f"{name}.png") as picture:
+            save_picture(table, rows, picture)
     return text

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +20,12 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from core import interruption
+from core.files import PART, FileError, remove
 from datasets.errors import DataError
 from datasets.excerpts import WHOLE, Excerpt
 from datasets.video_names import VIDEO_SUFFIXES, is_video
 from tools._workers import Failure, cores, parallel
-
-PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,16 @@ def conversion_parser(tool: str, description: str, output: str, jobs: str = "one
 
 
 def command(tool: str, work: Callable[[], int]) -> int:
-    """Runs `work` and returns its exit status; a DataError becomes one line and status 2, Ctrl-C status 130."""
+    """Runs `work`; returns its exit status. A DataError or FileError is one line and status 2, a signal 130 or 143."""
     try:
-        return work()
-    except DataError as error:
+        with interruption.at_once():
+            return work()
+    except (DataError, FileError) as error:
         print(f"{tool}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, interruption.Terminated) as signalled:
         print(f"{tool}: stopped; run it again to go on", file=sys.stderr)
-        return 130
+        return interruption.status(signalled)
 
 
 def find_videos(folder: Path, suffixes: Sequence[str] = VIDEO_SUFFIXES) -> list[Source]:
@@ -181,27 +181,23 @@ class _Conversion:
                 task.target.rename(replaced)  # a folder cannot be renamed over one that holds files
             temporary.replace(task.target)
         finally:
-            _remove(temporary)
-            _remove(replaced)
+            remove(temporary)
+            remove(replaced)
         return note
 
 
 def remove_leftovers(output: Path) -> None:
     """Removes the temporary outputs in the folders of `output`, which has to be held by `exclusive`."""
     for leftover in output.glob(f"*/{PART}*"):
-        _remove(leftover)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(leftover)
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Holds a folder, made when missing, against other runs. Raises DataError where one holds it."""
+def exclusive(folder: Path) -> Iterator[int]:
+    """Holds a folder, made when missing, against other runs. Raises DataError where one holds it.
+
+    Gives the lock, which a process that is handed it keeps.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -215,6 +211,6 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError:
         pass  # a network file system without locks
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)

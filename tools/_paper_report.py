@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.files import write_text
 from datasets.benchmarks import BENCHMARKS
 from tools._paper_tables import DIFFERENCES, PaperRow, PaperTable
-from tools._run_metrics import METRICS, Measured, Metric, replace_file, spread, table_line
+from tools._run_metrics import METRICS, Measured, Metric, spread, table_line
 from tools._split_report import over_splits
 
 SHOWN = METRICS[:4]  # AccS, F1S, AccE, F1E
@@ -65,5 +66,5 @@ def write_comparison(
 ) -> str:
     """Writes <name>.md, which replaces the last at once. Returns the text."""
     text = comparison(table, rows, n_seeds, command)
-    replace_file(folder / f"{name}.md", lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(folder / f"{name}.md", text)
     return text

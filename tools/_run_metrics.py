@@ -68,10 +68,3 @@ def shown(rows: Sequence[Measured]) -> list[Metric]:
 def table_line(cells: Sequence[str]) -> str:
     """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` beside `path`, then rename."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)

@@ -86,9 +86,13 @@ def _experiment(out: Path, key: str, seed: int) -> Path:
 
 
 class Children:
-    """Child processes of several threads, all ended by `stop`."""
+    """Child processes of several threads, all ended by `stop`.
 
-    def __init__(self) -> None:
+    folder: lock of the folder that they write to, which they keep if this process is killed.
+    """
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
         self._running: set[subprocess.Popen] = set()
         self._stopped = False
         self._lock = threading.Lock()
@@ -99,8 +103,9 @@ class Children:
             if self._stopped:
                 return -signal.SIGTERM
             child = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
-            )
+                words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment,
+                pass_fds=[self._folder],
+            )  # fmt: skip
             self._running.add(child)
         status = child.wait()
         with self._lock:
@@ -136,15 +141,17 @@ def carry_out(
 
     run: in place of child processes. write_tables: writes what there is so far, and gives it as text.
     """
-    with exclusive(args.out / RUNS):
-        n_failed = _run_all(tool, runs, args.jobs, run, write_tables)
+    with exclusive(args.out / RUNS) as lock:
+        n_failed = _run_all(tool, runs, args.jobs, lock, run, write_tables)
         print("", *write_tables(), sep="\n")
     return 1 if n_failed else 0
 
 
-def _run_all(tool: str, runs: list[Run], jobs: int, run: Runner | None, after_each: Callable[[], object]) -> int:
+def _run_all(
+    tool: str, runs: list[Run], jobs: int, lock: int, run: Runner | None, after_each: Callable[[], object]
+) -> int:
     """Runs what is not finished, `jobs` at once, with one line each. Returns how many failed."""
-    children = Children()
+    children = Children(lock)
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores() // jobs))}
 
     def execute(each: Run) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from scipy.stats import t as student
 
-from tools._run_metrics import Measured, Metric, replace_file, shown, spread, table_line
+from core.files import write_text
+from tools._run_metrics import Measured, Metric, shown, spread, table_line
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,6 @@ def csv_text(splits: Sequence[Measured]) -> str:
 def write_report(folder: Path, name: str, splits: Sequence[Measured], n_seeds: int, command: str) -> str:
     """Writes <name>.md and <name>.csv; each replaces the last at once. Returns the Markdown."""
     text = markdown(name, splits, n_seeds, command)
-    replace_file(folder / f"{name}.md", lambda part: part.write_text(text, encoding="utf-8"))
-    replace_file(folder / f"{name}.csv", lambda part: part.write_text(csv_text(splits), encoding="utf-8"))
+    write_text(folder / f"{name}.md", text)
+    write_text(folder / f"{name}.csv", csv_text(splits))
     return text

@@ -9,14 +9,12 @@ and give, the classes and where the weights come from stand in the file itself, 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,13 @@ import opts
 from core import checkpoint
 from core.assembly import ModelError, stored_recogniser
 from core.evaluation import temporal_emotion_distribution_of
+from core.files import remove_parts, whole
 from core.stored_run import load_run
 from datasets.audio import MEL_BINS
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 from models.mbt import MBT
-from tools._batch import PART, OneLineParser, command
+from tools._batch import OneLineParser, command
 
 TOOL = "export"
 METADATA = "metadata.json"  # of the extra files of a .pt2, of the metadata properties of an .onnx
@@ -87,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(args: argparse.Namespace) -> int:
     targets = [path for path in (args.out, args.onnx) if path]
     for path in targets:
+        remove_parts(path.parent, path.name)
         if [other.resolve() for other in (args.checkpoint, *targets)].count(path.resolve()) > 1:
             raise DataError(f"{path} is given twice; choose another name for what is written")
         if path.is_dir():
@@ -108,10 +108,10 @@ def _export(args: argparse.Namespace) -> int:
     if args.onnx and weights > MOST_ONNX_BYTES:
         raise DataError(f"{args.checkpoint}: weights of {weights / 2**30:.1f} GiB do not fit ONNX; leave out --onnx")
     program = trace(model, flags)
-    with _atomic(args.out) as path:
+    with whole(args.out) as path:
         torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata, indent=2)})
     if args.onnx:
-        with _atomic(args.onnx) as path:
+        with whole(args.onnx) as path:
             save_onnx(program, input_names(model), metadata, path)
     for path in targets:
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, epoch {stored['epoch']}")
@@ -182,19 +182,6 @@ def save_onnx(
         )
     exported.model.metadata_props[METADATA] = json.dumps(metadata, indent=2)
     exported.save(path)
-
-
-@contextlib.contextmanager
-def _atomic(target: Path) -> Iterator[Path]:
-    """Where to write what is to become `target` once it is whole. Raises DataError."""
-    temporary = target.with_name(f"{PART}{os.getpid()}{target.suffix}")
-    try:
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written ({error.strerror}); give another file") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.courses import annotated_course, prediction_of
 from core.evaluation import STREAM_NAMES, Predictions
-from core.experiment import write_text
+from core.files import write_text
 from core.page.chart import Chart, draw_chart
 from core.page.template import render
 from core.page.video import PAGE
@@ -49,7 +49,7 @@ def write_evaluation(
 ) -> Path:
     """Write `folder`/report.html and return its path; other files in the folder stay.
 
-    metrics: of `all_metrics`. about: what was evaluated, shown as it is. Raises ExperimentError.
+    metrics: of `all_metrics`. about: what was evaluated, shown as it is. Raises FileError.
     """
     counts = metrics["confusion_matrix"]
     measured = metrics.get("temporal", {})
