@@ -61,7 +61,7 @@ def epoch_until(state: TrainState, batches: list[VideoBatch], stop: Callable[[],
     """An epoch that is stopped."""
 
     def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
-        output = state.model(batch.frames, batch.fbank)
+        output = state.model(batch.media(), batch.present())
         return classification_losses(output, batch.labels, torch.tensor(VE8.polarity), 0.5)
 
     return train_one_epoch(
@@ -185,7 +185,7 @@ def draws(state: TrainState, batches: list[VideoBatch], **flags: object) -> list
 
     def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
         found.append(torch.rand(()).item())
-        output = state.model(batch.frames, batch.fbank)
+        output = state.model(batch.media(), batch.present())
         return classification_losses(output, batch.labels, torch.tensor(VE8.polarity), 0.5)
 
     chosen = settings(accu_step=2, seed=flags.pop("seed", 0))
