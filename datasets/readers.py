@@ -42,18 +42,19 @@ class Readers:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(signal, "sigtimedwait"):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+            threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 _all: WeakSet[Readers] = WeakSet()  # of the main process
 _own: _Desk | None = None  # of a reading process
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """Ends this process when the main one says so or is gone, also in the middle of a read that hangs."""
-    while os.getppid() == parent:
+    parent, above = multiprocessing.parent_process(), os.getppid()  # which a server of forks may be
+    while os.getppid() == above and parent.is_alive():
         told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
-        if told is not None and told.si_pid == parent:
+        if told is not None and told.si_pid == parent.pid:
             break
     os._exit(0)
 
@@ -90,6 +91,7 @@ def explain(error: BaseException) -> str | None:
         videos = [f"{os.fsdecode(desk.video)} for {now - desk.since:.0f} s" for desk in desks if desk.video]
         at = ", ".join(videos) or "nothing"
         return f"no data came within --read_timeout; being read: {at}; see that the storage answers, or allow more time"
+    said = f"{said} {error.__cause__}"  # where it says how, if it was found out by a wait for data
     videos = [os.fsdecode(desk.video) for desk in desks if desk.pid not in alive and desk.video]
     how = re.search(r"is (killed by signal: [\w ]+)", said)
     remedy = "if memory ran out, use fewer --n_threads or a smaller --batch_size"

@@ -116,6 +116,7 @@ def _run(
     for stream in (1, 2):
         os.dup2(file, stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    multiprocessing.set_start_method("fork", force=True)  # of reading processes
     os.environ.update(environment)
     from core.board import Board
     from tests.preloaded import main, torch

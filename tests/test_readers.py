@@ -46,7 +46,7 @@ def hang(root: Path, subset: str = "training") -> str:
 
 
 def flags_of(root: Path, **changes: object) -> object:
-    return opts.parse(tiny.arguments(root_path=root, n_threads=1, batch_size=1, sound_cache="none", **changes))
+    return opts.parse(tiny.arguments(**{"root_path": root, "n_threads": 1, "batch_size": 1} | changes))
 
 
 def loader_of(root: Path, **changes: object) -> DataLoader:
@@ -100,11 +100,13 @@ def test_signals_that_go_to_all_processes_leave_it_alone(hanging: tuple[str, Dat
 
 def test_it_ends_with_the_main_process(dataset: Path, tmp_path: Path) -> None:
     hang(dataset)
-    words = tiny.arguments(root_path=dataset, n_threads=1, batch_size=16, result_path=tmp_path, expr_name="r")
-    child = start(words, tmp_path / "log.txt")
-    reader = eventually(lambda: children_of(child.process.pid))[0]
-    time.sleep(1)
-    child.send(signal.SIGKILL)
+    flags = {"root_path": dataset, "n_threads": 1, "batch_size": 16, "pretrain_epochs": 0, "result_path": tmp_path}
+    child = start(tiny.arguments(**flags, expr_name="r"), tmp_path / "log.txt")
+    try:
+        reader = eventually(lambda: children_of(child.process.pid))[0]
+        time.sleep(1)
+    finally:
+        child.send(signal.SIGKILL)
     assert gone(reader, 10)
 
 
@@ -159,7 +161,8 @@ def test_a_video_that_needs_too_much_memory_is_named(
         next(iter(loader))
 
 
-def test_a_process_that_dies_between_videos_is_no_videos_fault() -> None:
+def test_a_process_that_dies_between_videos_is_no_videos_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_all", [])
     assert readers.explain(ValueError("something else")) is None
     line = readers.explain(RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly"))
     assert line.startswith("a reading process ended while it read no video")
