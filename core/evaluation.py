@@ -112,8 +112,11 @@ def all_metrics(predictions: Predictions, classes: tuple[str, ...], polarity: tu
     if temporal:
         metrics["temporal"] = temporal | mean_average_precision(rankings, n_videos)
     kl = kl_of_videos(predictions.truth, predictions.temporal)
+    # a video is drawn by its key, since several processes give another order
+    places = np.argsort(sorted(range(n_videos), key=predictions.keys.__getitem__))
 
     def statistics(drawn: np.ndarray) -> dict[str, np.ndarray]:
+        drawn = drawn[:, places]
         of_course = {"kl": drawn_mean(kl, drawn), "map": drawn_map(rankings, drawn)} if rankings else {}
         return drawn_recognition(predicted, labels, polarity, drawn) | of_course
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from core.evaluation import all_metrics
+from core.evaluation import ARRAYS, all_metrics
 from core.intervals import bootstrap_intervals, drawn_mean
 from core.report import metrics_table
 from tests.predictions import VE8
@@ -51,6 +51,19 @@ def test_all_metrics_holds_intervals_of_the_right_metrics() -> None:
         paired=True, vectorized=False, n_resamples=2000, method="percentile", rng=0,
     ).confidence_interval  # fmt: skip
     assert metrics["intervals"]["f1_e"] == pytest.approx(list(paired), abs=0.015)
+
+
+def test_the_order_in_which_videos_are_scored_changes_nothing() -> None:
+    found = some_predictions(20)
+    order = np.random.default_rng(0).permutation(20)
+    found.keys = [("class", f"video {i:02d}") for i in range(20)]
+    arrays = {name: getattr(found, name)[order] for name in ARRAYS}
+    lists = {name: [getattr(found, name)[i] for i in order] for name in ("keys", "courses")}
+    one, other = (
+        all_metrics(each, VE8.classes, VE8.polarity)["intervals"] for each in (found, replace(found, **arrays, **lists))
+    )
+    for name, interval in one.items():
+        assert other[name] == pytest.approx(interval), name
 
 
 def test_only_videos_with_a_course_count() -> None:
