@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
@@ -102,6 +103,15 @@ def start_two(words: Sequence[str], log: Path, *, signal_at: tuple[int, Moment] 
         )
         for rank in (0, 1)
     ]
+
+
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What it finds at last."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.01)
+    return found
 
 
 def _run(

@@ -8,9 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from datasets.errors import DataError
 from datasets.opening import open_loader, read_splits
 from datasets.video_emotion import VideoEmotionDataset
 from tests import tiny
-from tests.children import start
+from tests.children import eventually, start
 
 
 @pytest.fixture
@@ -112,15 +111,6 @@ def test_it_ends_with_the_main_process(dataset: Path, tmp_path: Path) -> None:
 
 def children_of(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What it finds at last."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.01)
-    return found
 
 
 def test_a_silent_storage_ends_the_run_with_the_name_of_the_video(
