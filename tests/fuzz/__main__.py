@@ -71,13 +71,13 @@ class Session:
 
     def report(self, seconds: float) -> int:
         """Prints what came of the cases; gives the exit status."""
-        totals = Counter({outcome: 0 for outcome in ("value", "refused", "wrong")})
+        totals = Counter(dict.fromkeys(("value", "refused", "wrong"), 0))
         for (outcome, _), count in self.counts.items():
             totals[outcome] += count
         kinds = sum(outcome == "refused" for outcome, _ in self.counts)
         print(
-            f"{self.name}: {self.counts.total()} cases in {seconds:.0f} s: {totals['value']} values, {totals['refused']} "
-            f"refused in {kinds} ways, {totals['wrong']} wrong",
+            f"{self.name}: {self.counts.total()} cases in {seconds:.0f} s: {totals['value']} values, "
+            f"{totals['refused']} refused in {kinds} ways, {totals['wrong']} wrong",
             flush=True,
         )
         for key, count in self.counts.most_common():

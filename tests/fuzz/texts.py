@@ -78,7 +78,7 @@ def annotations(path: Path) -> None:
     found = read_annotation(path)
     for video in found.videos:
         for place in (path.parent / video.label / video.id, path.parent / video.label / f"{video.id}.zip"):
-            inside = os.path.relpath(os.path.normpath(place), path.parent).split(os.sep)
+            inside = Path(os.path.relpath(os.path.normpath(place), path.parent)).parts
             assert len(inside) == 2 and ".." not in inside, place
             place.is_file()
     try:
