@@ -227,3 +227,40 @@ def test_labels_that_do_not_fit_the_benchmark(annotation: Annotation, key: str, 
 def test_custom_benchmark_is_the_annotations_own() -> None:
     benchmark = benchmark_of(Annotation(("calm", "angry"), (), (0, -1)), "custom")
     assert (benchmark.classes, benchmark.polarity) == (("calm", "angry"), (0, -1))
+
+
+HUGE = {
+    "nested": "[" * 900 + "]" * 900,
+    "nested deeper": "[" * 100_000 + "]" * 100_000,
+    "a long number": "9" * 4000,
+    "a longer number": "9" * 5000,
+    "an infinite number": "1e999",
+}
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("place", ["labels", "label", "subset", "start", "intensity"])
+def test_values_without_measure_are_one_short_line(tmp_path: Path, value: str, place: str) -> None:
+    segment = {"start": 0, "end": 1, "label": "joy", "intensity": 1}
+    entry = {"subset": "training", "annotations": {"label": "joy", "segments": [segment]}}
+    document = {"labels": ["joy"], "database": {"a": entry}}
+    for holder in (document, entry, entry["annotations"], segment):
+        if place in holder:
+            holder[place] = "HERE"
+            break
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps(document).replace('"HERE"', HUGE[value]))
+    with pytest.raises(DataError, match=r"d\.json: ") as caught:
+        read_annotation(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+def test_names_that_are_longer_than_a_file_name(tmp_path: Path) -> None:
+    for id, fits in (("x" * 251, True), ("x" * 252, False), ("\u00fc" * 126, False)):
+        annotation = Annotation(("joy",), (Video(id, "joy", "training"),))
+        if fits:
+            write_annotation(tmp_path / "d.json", annotation)
+            assert not (tmp_path / "joy" / f"{id}.zip").is_file(), "asked for without an error"
+        else:
+            with pytest.raises(DataError, match="cannot be a file name"):
+                write_annotation(tmp_path / "d.json", annotation)

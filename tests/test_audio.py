@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,10 @@ import soundfile
 import torch
 from torchaudio.compliance.kaldi import fbank
 
+from datasets import audio
 from datasets.audio import SAMPLE_RATE, audio_file, cut_second, log_mel, read_sound
 from datasets.errors import DataError
+from tests.fuzz.judge import judge
 from tests.media import tone, write_sound
 
 
@@ -110,3 +114,52 @@ def test_a_cut_of_half_precision_is_float32_and_a_copy(length: int) -> None:
     before = rows.copy()
     cut += 1
     np.testing.assert_array_equal(rows, before)
+
+
+def flac(channels: int, seconds: float, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros((round(seconds * rate), channels), np.float32), rate, format="FLAC")
+    return file.getvalue()
+
+
+def wave_of_rate(rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(1000, np.float32), rate, format="WAV")
+    return file.getvalue()
+
+
+BOMBS = {
+    "silence": (lambda: flac(8, 60.0, 48_000), "holds more sound than an mp3 of its length can hold"),
+    "a sample a second": (lambda: wave_of_rate(1), "has 1 samples a second, which no mp3 has"),
+    "a prime": (lambda: wave_of_rate(47_981), "has 47981 samples a second, which no mp3 has"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_small_file_takes_little_memory_and_time(tmp_path: Path, bomb: str) -> None:
+    make, fault = BOMBS[bomb]
+    path = tmp_path / "a.mp3"
+    path.write_bytes(make())
+    assert path.stat().st_size < 50_000
+    outcome, words = judge(read_sound, path)
+    assert (outcome, words.partition("; ")[0]) == ("refused", f"a.mp3: {fault}")
+
+
+def test_a_header_that_states_days_is_a_cut_off_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    write_sound(path, tone(1.0, 16_000), 16_000)
+    content = bytearray(path.read_bytes())
+    mark = max(content.find(b"Xing"), content.find(b"Info"))
+    content[mark + 8 : mark + 12] = b"\x7f\xff\xff\xff"  # frames of 36 ms
+    path.write_bytes(content)
+    outcome, words = judge(read_sound, path)
+    assert outcome == "refused" and re.match(r"a\.mp3: is cut off: 1\.\d s of \d{8}\.\d s can be decoded", words)
+
+
+def test_the_pieces_of_a_spectrogram_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    waveform = np.random.default_rng(0).normal(0, 0.1, 100_003).astype(np.float32)
+    whole = log_mel(waveform)
+    assert len(whole) == audio.n_rows(100_003) == 623
+    for rows in (1, 7, 622, 623):
+        monkeypatch.setattr(audio, "_PIECE", rows)
+        torch.testing.assert_close(log_mel(waveform), whole, atol=1e-5, rtol=0)

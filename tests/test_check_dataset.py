@@ -6,6 +6,8 @@ import contextlib
 import io
 import re
 import shutil
+import struct
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -296,3 +298,21 @@ def test_wrong_arguments_are_one_line(layout, video, tmp_path, flags, said):
     status, out, err = run(*(flag.format(tmp_path) for flag in flags))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_a_number_of_frames_without_measure_takes_no_time(layout: Layout, video: Video) -> None:
+    (layout.video_path / "Joy" / "a" / "n_frames").write_text("100000000")
+    began = time.process_time()
+    faults = {found.fault: found.detail for found in inspect_video(video, layout, samples=None)}
+    detail = "n_frames says 100000000, 99999992 of them are not there, first 000009.jpg"
+    assert faults == {"n_frames too high": detail, "durations differ": faults["durations differ"]}
+    assert time.process_time() - began < 1
+
+
+def test_headers_that_are_no_text_are_an_altered_pack(layout: Layout, video: Video) -> None:
+    pack_frames(layout.video_path)
+    path = pack_file(layout.video_path, "Joy", "a")
+    content = bytearray(path.read_bytes())
+    content[6:8], content[30] = struct.pack("<H", 0x800), 0xFF  # the first name is UTF-8, it says
+    path.write_bytes(content)
+    assert "pack altered" in {found.fault for found in inspect_video(video, layout, samples=None)}

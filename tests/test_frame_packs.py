@@ -17,6 +17,7 @@ from datasets import frame_packs
 from datasets.errors import DataError
 from datasets.frame_folders import frame_name
 from datasets.frame_packs import open_pack, pack_file
+from tests.fuzz.judge import judge
 
 CONTENTS = [bytes([number]) * (50 + number) for number in range(5)]
 FILES = {"n_frames": b"5\n", "fps": b"12.5\n"} | {frame_name(i): content for i, content in enumerate(CONTENTS)}
@@ -260,3 +261,26 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
         assert len(list(frames.contents([1, 2]))) == 2
     assert count() == before
     assert np.all(np.diff(kept[0].starts) > 0)
+
+
+def test_a_frame_of_terabytes_is_not_read(tmp_path: Path) -> None:
+    """A sparse file that takes hardly a block of the disk."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("n_frames", "1")
+        archive.writestr("000001.jpg", b"")
+    content = path.read_bytes()
+    start, listed = content.index(b"PK\3\4", 4), content.index(b"PK\1\2")
+    size = 2**31
+    with path.open("wb") as file:
+        file.write(content[:listed])
+        file.seek(listed + size)
+        central = bytearray(content[listed:])
+        at = central.index(b"PK\1\2", 4)
+        central[at + 20 : at + 28] = struct.pack("<2L", size, size)
+        end = central.index(b"PK\5\6")
+        central[end + 16 : end + 20] = struct.pack("<L", listed + size)
+        file.write(central)
+    assert start < listed and path.stat().st_size > size
+    outcome, words = judge(open_pack, path)
+    assert outcome == "refused" and "holds 000001.jpg of 2,147,483,648 bytes, which is no frame" in words

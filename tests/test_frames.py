@@ -136,3 +136,22 @@ def test_frame_of_another_size(tmp_path: Path) -> None:
     write_frames(tmp_path, [*plain((9, 9, 9)), *plain((9, 9, 9), height=30, width=20)])
     with pytest.raises(DataError, match=r"000002\.jpg: is 20x30, other frames are 32x24"):
         read_frames(open_folder(tmp_path), [0, 1], FrameTransform(16), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("n_frames", "100000001", "says 100000001 frames"),
+        ("n_frames", "9" * 4000, "says 9{5,}"),
+        ("n_frames", "9" * 5000, "holds no whole number"),
+        ("fps", "1e-320", "says 1e-320 frames per second"),
+        ("fps", "1e300", r"says 1e\+300 frames per second"),
+        ("fps", "1e999", "says inf frames per second"),
+    ],
+)
+def test_numbers_that_are_not_believed(tmp_path: Path, name: str, content: str, fault: str) -> None:
+    write_frames(tmp_path, plain((0, 0, 0)), fps=10.0)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=f"{name}: {fault}") as caught:
+        open_folder(tmp_path)
+    assert len(str(caught.value)) < 500

@@ -122,3 +122,12 @@ def test_built_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(lexicon_table, "pack", None)  # would fail here
     assert len(load_table("vader")) > 5_000
     assert len(list((tmp_path / "mart").iterdir())) == 1
+
+
+def test_a_polarity_without_measure_is_damage(tmp_path: Path) -> None:
+    table = lexicon_table.pack([Entry("happy", 0.5, ())], ())
+    for polarity in (1.5, np.nan, -np.inf):
+        table.polarity[0] = polarity
+        lexicon_table._write(tmp_path / "a.bin", table)
+        with pytest.raises(ValueError, match="damaged"):
+            lexicon_table._read(tmp_path / "a.bin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -316,3 +317,26 @@ def test_empty_class_folder(folder, capsys):
     (folder / "Fear").mkdir()
     assert main([str(folder.parent / "x.json"), "--folder", str(folder)]) == 2
     assert "Fear holds no video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("classes", "9" * 5000 + " Joy", "cannot be a file name"),
+        ("classes", "Jo\x1by", "class 'Jo.x1by' cannot be a file name"),
+        ("train", "Joy/a " + "9" * 5000, "cannot be a file name"),
+        ("train", "Joy/a/" + "x" * 9000, "is not label/id"),
+        ("segments", "[" * 100_000, "no JSON"),
+        ("segments", '{"Joy/a": [{"start": %s, "end": 1, "label": "Joy"}]}' % ("[" * 900 + "]" * 900), "not written"),
+        ("segments", '{"Joy/a": [{"start": 0, "end": 1e999, "label": "Joy"}]}', "Infinity is not a number"),
+    ],
+)
+def test_lists_without_measure_are_one_short_line(tmp_path, capsys, name, content, fault):
+    texts = {"classes": "Joy\n", "train": "Joy/a\n", "test": "Joy/b\n", "segments": "{}"} | {name: content}
+    flags = [str(tmp_path / "d.json")]
+    for flag, text in texts.items():
+        (tmp_path / flag).write_text(text)
+        flags += [f"--{flag}", str(tmp_path / flag)]
+    assert main(flags) == 2
+    err = capsys.readouterr().err
+    assert re.search(fault, err) and err.count("\n") == 1 and len(err) < 600 and not (tmp_path / "d.json").exists()

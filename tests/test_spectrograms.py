@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from io import BufferedWriter
@@ -371,7 +372,7 @@ def test_a_sound_that_has_become_bad_is_an_error_although_it_was_kept(
     if content is not None:
         path.write_bytes(content)
     for user in (cache, cache, SpectrogramCache(folder), SpectrogramCache(None)):
-        with pytest.raises(DataError, match=r"0\.mp3: (No such file|cannot be decoded); .*check_dataset"):
+        with pytest.raises(DataError, match=r"0\.mp3: (No such file.*|cannot be decoded); .*check_dataset"):
             user.open(path)
     assert len(list(folder.iterdir())) == 1
 
@@ -382,6 +383,7 @@ def test_of_an_hour_only_the_second_that_is_cut_is_loaded(
 ) -> None:
     hour = torch.arange(1000.0).repeat(360)[:, None].expand(360_000, 128)
     monkeypatch.setattr(audio, "log_mel", lambda waveform: hour)
+    monkeypatch.setattr(audio, "n_rows", lambda n_samples: len(hour))
     SpectrogramCache(folder).open(path)
     rows = SpectrogramCache(folder).open(path).spectrogram
     assert isinstance(rows, np.memmap) and rows.nbytes == 92_160_000
@@ -390,3 +392,17 @@ def test_of_an_hour_only_the_second_that_is_cut_is_loaded(
     (entry,) = folder.iterdir()
     _, _, after = Path("/proc/self/smaps").read_text().partition(entry.name)
     assert 0 < int(after.split("Rss:")[1].split()[0]) < 10_000  # kB; a page of the file's may be 2 MB
+
+
+@pytest.mark.parametrize(("samples", "rows"), [(0, 1), (399, 1), (2**40, 1), (400, 2), (560, 1), (2**63, 2**50)])
+def test_an_entry_of_another_length_than_its_sound_is_damage(
+    path: Path, folder: Path, samples: int, rows: int, computed: list[int]
+) -> None:
+    SpectrogramCache(folder).open(path)
+    (entry,) = folder.iterdir()
+    magic, recipe, _, _ = spectrograms._FIELDS.unpack(entry.read_bytes()[: spectrograms._FIELDS.size])
+    fields = spectrograms._FIELDS.pack(magic, recipe, samples, rows)
+    body = bytes(256 * min(rows, 9))
+    entry.write_bytes(fields + spectrograms._CHECKSUM.pack(zlib.crc32(body, zlib.crc32(fields))) + body)
+    assert_right(SpectrogramCache(folder).open(path), path)
+    assert len(computed) == 2, "computed again"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import DataError
-from datasets.subtitles import Subtitle, read_subtitles, subtitle_file, text_between, write_subtitles
+from datasets.subtitles import MOST_TEXT, Subtitle, read_subtitles, subtitle_file, text_between, write_subtitles
 
 PLAIN = """1
 00:00:01,000 --> 00:00:02,500
@@ -195,3 +196,35 @@ def test_text_between_takes_every_overlapping_cue_once() -> None:
     assert text_between(cues, 0, 4) == "a b c"
     assert text_between(cues, 6, 9) == ""
     assert text_between([], 0, 9) == ""
+
+
+GAP = " " * 50_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [GAP + "-", "1:" + GAP + "1", "1:1" + GAP + "," + GAP, "<a" * 50_000, "{\\" * 50_000],
+)
+def test_no_line_takes_long(tmp_path: Path, line: str) -> None:
+    began = time.process_time()
+    assert [cue.start for cue in cues_of(tmp_path, f"{TIMES}\njoy\n{line}".encode())] == [1.0]
+    assert time.process_time() - began < 0.5
+
+
+def test_a_reference_to_a_character_of_thousands_of_digits_stays_as_it_is(tmp_path: Path) -> None:
+    (cue,) = cues_of(tmp_path, f"{TIMES}\njoy &#{'1' * 5000};".encode())
+    assert cue.text == f"joy &#{'1' * 5000};"
+
+
+def test_what_is_no_subtitle_file_by_its_size_or_kind(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DataError, match=r"a\.srt: holds 1,099,511,627,776 bytes, more than such a file can have"):
+        read_subtitles(path)
+
+
+def test_words_of_a_segment_are_limited() -> None:
+    everywhere = [Subtitle(0, 1e6, f"{number} joy") for number in range(10_000)]
+    assert len(text_between(everywhere, 5, 6)) == MOST_TEXT
+    assert text_between(everywhere, 5, 6).startswith("0 joy 1 joy 2 joy")

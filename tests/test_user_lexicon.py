@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,10 @@ def test_faults_are_one_line_with_the_place(tmp_path: Path, text: str | bytes, f
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none.csv: No such file or directory; give a csv file"):
         AffectiveLexicon("ve8", tmp_path / "none.csv")
+
+
+def test_no_cell_takes_long(tmp_path: Path) -> None:
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"line 1: 'a{10,}.*' is no word") as caught:
+        lexicon_of(tmp_path, "a" * 100_000 + "!,1,joy\n")
+    assert time.process_time() - began < 0.5 and len(str(caught.value)) < 500
