@@ -109,12 +109,16 @@ def _letters(text: str) -> str:
 _OWN_FLAGS = frozenset({"result_path", "expr_name", "sound_cache", "sound_cache_gb", "n_threads"})
 
 
+MOST_TOLD = 500  # characters of what is wrong
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, not after a page of usage."""
 
     where = ""  # the words come from, if not from the command line
 
     def error(self, message: str) -> NoReturn:
+        message = message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]} ..."
         self.exit(2, f"error: {self.where}{message}; see python {self.prog} --help\n")
 
 
@@ -415,16 +419,20 @@ def _read_config(path: Path) -> dict[str, Any]:
     parser = build_parser({})
     parser.where = f"{path}: "
     try:
+        if path.exists() and not path.is_file():
+            parser.error("is no file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         parser.error(f"cannot be read ({error.strerror})")
-    except ValueError as error:  # no UTF-8, no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML
         parser.error(f"no TOML ({error})")
     known = vars(parser.parse_args([]))
     words = []
     for key, value in content.items():
         if key not in known or key in COMMAND_FLAGS:
-            parser.error(f"{key} is no flag of a run")
+            parser.error(f"{key if key.isprintable() else repr(key)} is no flag of a run")
+        if isinstance(value, str) and not value.isprintable():
+            parser.error(f"{key} = {value!r}: holds what cannot be printed")
         is_switch = isinstance(known[key], bool)
         if is_switch != isinstance(value, bool):
             parser.error(f"{key} = {value!r}: {'true or false' if is_switch else 'a number or text'} is wanted")
