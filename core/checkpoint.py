@@ -82,7 +82,7 @@ def _own_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def check_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """See that weights fill everything but frozen parameters. Raises CheckpointError that names those that differ."""
+    """See that weights fill all but frozen parameters. Raises CheckpointError that names the first that differ."""
     own = _own_weights(model)
     faults = [f"{name} is missing" for name in own if name not in weights]
     faults += [f"{name} is unknown" for name in weights if name not in own]

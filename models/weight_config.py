@@ -75,10 +75,10 @@ def bert_config(file: WeightFile, tensors: dict[str, Tensor]) -> BertConfig:
         layers = (tensors[f"encoder.layer.{i}.intermediate.dense.weight"] for i in range(n_layers))
         if any(layer.shape != (inner, width) for layer in layers):
             raise KeyError("layers of several sizes")
-        heads = _whole(file, "num_attention_heads", BERT_HEADS.get(width, 0))
         if 0 in (n_words, n_places, n_types, inner):
             raise KeyError("empty tables")
-        if not heads or width % heads:
+        heads = _whole(file, "num_attention_heads", BERT_HEADS.get(width, MOST))
+        if width % heads:
             raise KeyError(f"{width} wide")
     except (KeyError, ValueError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else "tables of other dimensions"
@@ -111,7 +111,7 @@ def _whole(file: WeightFile, name: str, default: int) -> int:
     value: Any = file.config.get(name, default)
     if isinstance(value, list) and value:
         value = value[0]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
         raise _wrong(file, name)
     return value
 

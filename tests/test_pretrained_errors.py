@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,63 @@ def test_a_hub_id_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_file_without_tensors(tmp_path: Path) -> None:
     for content in ({"model": {}}, [torch.zeros(2)], {"epoch": 3}):
         assert "holds no table of tensors" in refused(read_weights, sources.saved(content, tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "fault"),
+    [
+        ("visual", {"tubelet_size": 0}, "tubelet_size of config.json is 0, which cannot be"),
+        ("visual", {"patch_size": 10**9}, "patch_size of config.json is 1000000000, which cannot be"),
+        ("visual", {"image_size": "large"}, "image_size of config.json is large, which cannot be"),
+        ("visual", {"image_size": 16_000}, "config.json states a grid of .* patches"),
+        ("visual", {"num_attention_heads": [3]}, r"made with \[3\] attention heads, the model has 3"),
+        ("visual", {"layer_norm_eps": "nan"}, "layer_norm_eps of config.json is nan, which cannot be"),
+        ("visual", {"layer_norm_eps": -1}, "layer_norm_eps of config.json is -1, which cannot be"),
+        ("audio", {"frequency_stride": 0}, "frequency_stride of config.json is 0, which cannot be"),
+        ("audio", {"num_mel_bins": 1}, "config.json states a grid of"),
+        ("audio", {"model_type": "a\nb"}, r"a model of type 'a\\nb'"),
+        ("text", {"hidden_act": {"a": 1}}, "hidden_act of config.json is {'a': 1}, which cannot be"),
+        ("text", {"num_attention_heads": 5}, r"BERT of unknown size \(24 wide\)"),
+        ("text", {"position_embedding_type": "relative_key"}, "position_embedding_type of config.json is relative_key"),
+    ],
+)
+def test_a_configuration_that_cannot_be(kind: str, changes: dict, fault: str, tmp_path: Path) -> None:
+    make, load = {
+        "visual": (videomae, lambda path: load_visual_weights(vit(), path)),
+        "audio": (audio_model, lambda path: load_audio_weights(ast(), path)),
+        "text": (bert, load_text_encoder),
+    }[kind]
+    folder = sources.folder_of(make(), tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    assert re.search(fault, refused(load, folder))
+
+
+def test_sizes_of_a_bert_are_those_of_its_tensors(tmp_path: Path) -> None:
+    folder = sources.folder_of(bert(), tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    vast = {"vocab_size": 10**9, "num_hidden_layers": 10**6, "intermediate_size": 10**7}
+    (folder / "config.json").write_text(json.dumps(config | vast))
+    encoder = load_text_encoder(folder)
+    assert (encoder.bert.config.vocab_size, encoder.bert.config.num_hidden_layers) == (50, 2)
+
+
+def test_a_bert_of_one_tensor_under_all_names_is_refused(tmp_path: Path) -> None:
+    state = {name: torch.zeros(1).expand(value.shape) for name, value in bert().state_dict().items()}
+    torch.save(state, tmp_path / "bert.pth")
+    assert "bytes and have 148" in refused(load_text_encoder, tmp_path / "bert.pth")
+
+
+def test_statistics_by_which_nothing_can_be_divided(tmp_path: Path) -> None:
+    for std in ([0, 1, 1], [-1, 1, 1], [1e999, 1, 1], [10**400, 1, 1]):
+        folder = sources.folder_of(videomae(), tmp_path, image_mean=[0, 0, 0], image_std=std)
+        assert "image_std of preprocessor_config.json is no number" in refused(load_visual_weights, vit(), folder)
+
+
+def test_names_that_are_no_names(tmp_path: Path) -> None:
+    for name in ("a\x1b[2J", "a\nb", "x" * 9999):
+        path = sources.saved({name: torch.zeros(2)}, tmp_path / "w.pth")
+        assert refused(read_weights, path).isprintable() and len(refused(read_weights, path)) < 500
+    content: dict = {}
+    content["model"] = content  # would be unwrapped for ever
+    assert "holds no table of tensors" in refused(read_weights, sources.saved(content, tmp_path / "w.pth"))

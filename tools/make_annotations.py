@@ -136,8 +136,9 @@ def parse_polarity(text: str, labels: Sequence[str]) -> tuple[int, ...]:
         signs[label.strip()] = SIGNS[sign.strip()]
     if set(signs) != set(labels):
         wrong = sorted(set(signs) ^ set(labels))
-        where = shown(", ".join(wrong))
-        raise DataError(f"--polarity: give every class of {', '.join(labels)} one sign; look at {where}")
+        raise DataError(
+            f"--polarity: give every class of {', '.join(labels)} one sign; look at {shown(', '.join(wrong))}"
+        )
     return tuple(signs[label] for label in labels)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import main
 import opts
@@ -130,14 +130,28 @@ def run(path: Path) -> None:
     _predict(path.with_name("last.pt"))
 
 
+def _vit() -> VideoViT:
+    return VideoViT(8, 2, 4, embed_dim=4, depth=1, num_heads=1)
+
+
+def _ast() -> AudioSpectrogramTransformer:
+    return AudioSpectrogramTransformer(20, embed_dim=4, depth=1, num_heads=1)
+
+
+def _named(model: nn.Module, prefix: str, parts: tuple[str, ...]) -> dict[str, Tensor]:
+    """The weights of an encoder under the names of its authors' files."""
+    kept = {name: value for name, value in model.state_dict().items() if name.startswith(parts)}
+    return {prefix + name.replace("patch_embed.", "patch_embed.proj."): value for name, value in kept.items()}
+
+
 @functools.cache
 def _visual() -> dict[str, Tensor]:
-    """The weights of the smallest video ViT as VideoMAE's authors name them."""
-    names = {"patch_embed.": "patch_embed.proj.", "": ""}
-    state = VideoViT(8, 2, 4, embed_dim=4, depth=1, num_heads=1).state_dict()
-    kept = {name: value for name, value in state.items() if name.startswith(("patch_embed", "blocks", "norm."))}
-    renamed = {name.replace("patch_embed.", names["patch_embed."]): value for name, value in kept.items()}
-    return {f"encoder.{name}": value for name, value in renamed.items()}
+    return _named(_vit(), "encoder.", ("patch_embed", "blocks", "norm."))
+
+
+@functools.cache
+def _audio() -> dict[str, Tensor]:
+    return _named(_ast(), "v.", ("patch_embed", "cls", "dist", "pos", "blocks", "norm."))
 
 
 def _load(source: Path) -> None:
@@ -145,8 +159,8 @@ def _load(source: Path) -> None:
     read_weights(source)
     faults = []
     for load in (
-        lambda: load_visual_weights(VideoViT(8, 2, 4, embed_dim=4, depth=1, num_heads=1), source),
-        lambda: load_audio_weights(AudioSpectrogramTransformer(20, embed_dim=4, depth=1, num_heads=1), source),
+        lambda: load_visual_weights(_vit(), source),
+        lambda: load_audio_weights(_ast(), source),
         lambda: load_text_encoder(source).loaded,
     ):
         try:
@@ -195,10 +209,12 @@ def _folders() -> list[dict]:
     tensors |= {f"encoder.layer.0.{name}.bias": shape[:1] for name, shape in layer.items()}
     visual = {"model_type": "videomae", "image_size": 8, "num_frames": 2, "patch_size": 4, "num_attention_heads": 1}
     inputs = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    named = {name: list(value.shape) for name, value in _visual().items()}
+    sound = {"num_mel_bins": 128, "max_length": 20, "patch_size": 16, "frequency_stride": 10, "time_stride": 10}
+    pictures, sounds = ({name: list(value.shape) for name, value in part().items()} for part in (_visual, _audio))
     return [
         {"config": bert | {"model_type": "bert", "hidden_act": "gelu"}, "inputs": {}, "tensors": tensors},
-        {"config": visual | {"layer_norm_eps": 1e-6}, "inputs": inputs, "tensors": named},
+        {"config": visual | {"layer_norm_eps": 1e-6}, "inputs": inputs, "tensors": pictures},
+        {"config": sound, "inputs": {"mean": -4.3, "std": 4.6}, "tensors": sounds},
     ]
 
 
@@ -211,7 +227,7 @@ def weight_folder(path: Path) -> None:
         story = json.loads(path.read_bytes())
         shapes = {name: shape for name, shape in story["tensors"].items() if isinstance(shape, list)}
         save_file(
-            {name: torch.ones([max(0, min(int(n), 50)) for n in shape[:5]]) for name, shape in shapes.items()},
+            {name: torch.ones([max(0, min(int(n), 128)) for n in shape[:5]]) for name, shape in shapes.items()},
             folder / "model.safetensors",
         )
         (folder / "config.json").write_bytes(as_json(story["config"]))
