@@ -419,7 +419,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     parser = build_parser({})
     parser.where = f"{path}: "
     try:
-        if path.exists() and not path.is_file():
+        if path.is_fifo() or path.is_char_device():  # which may have no end
             parser.error("is no file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

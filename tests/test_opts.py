@@ -157,6 +157,7 @@ def test_a_wrong_config_costs_one_line(
 def test_a_config_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "latin.toml").write_bytes(b"dataset = '\xe9'")
     for path, said in (
+        (Path("/dev/zero"), "is no file"),
         (tmp_path / "none.toml", "No such file"), (tmp_path, "directory"), (tmp_path / "latin.toml", "utf-8"),
     ):  # fmt: skip
         with pytest.raises(SystemExit) as exit_:
