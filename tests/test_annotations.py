@@ -179,3 +179,10 @@ def test_labels_that_do_not_fit_the_benchmark(annotation: Annotation, key: str, 
 def test_custom_benchmark_is_the_annotations_own() -> None:
     benchmark = benchmark_of(Annotation(("calm", "angry"), (), (0, -1)), "custom")
     assert (benchmark.classes, benchmark.polarity) == (("calm", "angry"), (0, -1))
+
+
+def test_what_a_killed_process_has_written_is_removed(tmp_path: Path) -> None:
+    for name in (".labels.json.77.tmp", ".other.json.77.tmp"):
+        (tmp_path / name).write_text("{")
+    write_annotation(tmp_path / "labels.json", Annotation(("Joy",), (Video("a", "Joy", "training"),), None))
+    assert {path.name for path in tmp_path.iterdir()} == {"labels.json", ".other.json.77.tmp"}
