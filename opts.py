@@ -131,6 +131,9 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     group.add_argument(
         "--overwrite", action="store_true", help="replace an existing experiment of this name, or a page"
     )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is installed, found and free, for a report of what went wrong"
+    )
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
 
     group = parser.add_argument_group("prediction", "with --predict and --serve; --out and --report also with --eval")
@@ -419,7 +422,8 @@ def from_stored(stored: dict[str, Any], resume: bool) -> dict[str, Any]:
     """
     parser = build_parser({}, _StoredParser)
     known = vars(parser.parse_args([]))
-    forget = {"eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "debug", *PREDICTION_FLAGS}
+    forget = {"eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "doctor", "debug"}
+    forget |= PREDICTION_FLAGS
     kept = {name: value for name, value in stored.items() if name in known and name not in forget}
     given = {name: value for name, value in kept.items() if value is not None and value is not False}
     words = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]

@@ -93,7 +93,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
         self.sounds = SpectrogramCache(sound_cache, sound_cache_limit)
-        faults = {video: fault for video in videos if (fault := _missing(video, layout)) is not None}
+        faults = {video: fault for video in videos if (fault := missing_file(video, layout)) is not None}
         self.left_out = list(faults.values())
         if faults and not skip_bad:
             raise DataError(f"{len(faults)} of {len(videos)} videos cannot be read; the first: {self.left_out[0]}")
@@ -191,7 +191,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         )
 
 
-def _missing(video: Video, layout: Layout) -> str | None:
+def missing_file(video: Video, layout: Layout) -> str | None:
     """What of a video is not there or empty, without opening anything; None if nothing."""
     folder, pack = (place(layout.video_path, video.label, video.id) for place in (frame_folder, pack_file))
     frames = [pack] if pack.is_file() else [folder / "n_frames", frame_file(folder, 0)]

@@ -343,6 +343,7 @@ def test_unusable_environment_is_made_anew(ready: Sandbox, fault: str) -> None:
         (["--resume", "--expr_name", "x"], False),
         (["--preset", "demo", "--resume"], False),
         (["--help"], False),
+        (["--doctor"], False),
         (["-h"], False),
     ],
 )
