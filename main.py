@@ -51,7 +51,18 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
-from core import checkpoint, device, distributed, evaluation, experiment, prediction_files, report, web_app
+from core import (
+    checkpoint,
+    device,
+    distributed,
+    evaluation,
+    experiment,
+    files,
+    interruption,
+    prediction_files,
+    report,
+    web_app,
+)
 from core.assembly import (
     ModelError,
     averaged,
@@ -66,9 +77,10 @@ from core.assembly import (
     stored_recogniser,
 )
 from core.courses import annotated_course, prediction_of
-from core.engine import EmptySplitError, NonFiniteLossError, StepSettings
+from core.engine import EmptySplitError, StepSettings
+from core.findings import NonFiniteLossError
 from core.page.evaluation import write_evaluation
-from core.page.source import as_data_url
+from core.page.source import as_data_url, check_embeddable
 from core.page.video import video_page, write_page
 from core.pictures import draw_view
 from core.predicting import PredictionError, Predictor
@@ -81,9 +93,9 @@ from datasets.benchmarks import Benchmark, benchmark_of_model
 from datasets.errors import DataError
 from datasets.loading import hold_out, read_spread, segment_seconds, spread, still
 from datasets.opening import open_loader, read_splits, video_opener
+from datasets.readers import explain
 from datasets.video_names import find_videos
 from models.build import count_parameters
-from models.mart import MART
 from models.weight_files import WeightError
 
 log = logging.getLogger("mart")
@@ -95,8 +107,10 @@ USER_ERRORS = (
     DataError,
     checkpoint.CheckpointError,
     device.DeviceError,
+    distributed.LostProcessError,
     EmptySplitError,
     experiment.ExperimentError,
+    files.FileError,
     ModelError,
     PredictionError,
     WeightError,
@@ -145,12 +159,11 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     settings = step_settings(flags, benchmark.polarity)
     if stored is not None:
         check_classes(benchmark, stored, folder / experiment.LAST)
+        check_step(flags, stored)
     choose_weights(flags)
-    model = new_model(flags, len(benchmark.classes), stored["epoch"] if stored else 0)
+    model = new_model(flags, len(benchmark.classes), stored)
     if stored is None:
         load_encoders(recogniser(model), flags)
-    if isinstance(model, MART):
-        log.info("%s", model.text.loaded)
     model.to(settings.device)
     # everything that the user may have mistyped has been read by now
     if distributed.is_first():
@@ -162,6 +175,7 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
     ema = averaged(model, flags.ema_decay)
     divide(flags, model, ema)
     data = {"classes": list(benchmark.classes), "polarity": list(benchmark.polarity)}
+    data["videos_per_step"] = videos_per_step(flags)
     data["segment_seconds"] = (stored or {}).get("segment_seconds") or segment_seconds(loader.dataset)
     trainer = Trainer(
         model, ema, settings, flags.learning_rate, flags.weight_decay, flags.warmup_epochs, folder,
@@ -171,7 +185,8 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         trainer.restore(stored)
         stored.clear()  # the weights are in the model now
     method = pretrain_settings(flags, settings)
-    shown = read_spread(still(loader.dataset), N_SHOWN) if flags.pretrain_epochs else None
+    pictured = flags.pretrain_epochs > 0 and "v" in flags.modalities
+    shown = read_spread(still(loader.dataset), N_SHOWN) if pictured else None
 
     def views(progress: float) -> dict[str, Figure]:
         with settings.autocast(), distributed.whole(ema.module):
@@ -183,7 +198,10 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         with distributed.whole(ema.module):
             return score_split(recogniser(ema.module), held_out_loader, settings, benchmark, "held-out")[1]["acc_e"]
 
-    trainer.run(phases_of(flags, model, ema.module, method, views, accuracy if flags.val_fraction else None), loader)
+    phases = phases_of(
+        flags, model, ema.module, method, views if pictured else None, accuracy if flags.val_fraction else None
+    )
+    trainer.run(phases, loader)
 
     result = experiment.BEST if flags.val_fraction else experiment.LAST
     final = checkpoint.load_checkpoint(folder / result)
@@ -196,12 +214,12 @@ def train(flags: argparse.Namespace, stored: dict[str, Any] | None) -> None:
         raise DataError(f"the model is trained, but not scored: {error}; {remedy}") from None
     if not distributed.is_first():
         return
-    experiment.write_json(folder / experiment.METRICS, metrics)
     pictures = report.figures(metrics, benchmark.classes)
     trainer.board.figures("test", pictures, trainer.state.step, close=False)
     trainer.board.figures("timeline", timelines(found, benchmark), trainer.state.step)
     trainer.board.close()
     paths = report.save_figures(pictures, folder / "plots")
+    files.write_json(folder / experiment.METRICS, metrics)  # last: where it is, the run is finished
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {final['epoch']}"))
     log.info("plots: %s", ", ".join(map(str, paths)))
     log.info("the same again: python main.py --eval --checkpoint %s", folder / result)
@@ -216,9 +234,30 @@ def check_classes(benchmark: Benchmark, stored: dict[str, Any], path: Path) -> N
         )
 
 
+def videos_per_step(flags: argparse.Namespace) -> int:
+    """Of the optimiser, in all processes."""
+    return flags.batch_size * flags.accu_step * distributed.n_processes()
+
+
+def check_step(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
+    """A continued run's steps are of as many videos as before, in however many processes. Raises UsageError."""
+    before, now = stored.get("videos_per_step", videos_per_step(flags)), videos_per_step(flags)
+    if now != before:
+        raise opts.UsageError(
+            f"--resume continues a run whose steps are of {before} videos, but --batch_size {flags.batch_size} x "
+            f"--accu_step {flags.accu_step} x {distributed.n_processes()} processes are {now}: change --accu_step or "
+            "the processes"
+        )
+
+
 def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     """Score the test split with the averaged weights of a checkpoint."""
     experiment.start_log(None)
+    if flags.drop_modality and not set(flags.drop_modality) < set(flags.modalities):
+        raise opts.UsageError(
+            f"--drop_modality {flags.drop_modality}: some, not all, of what the model takes, which is "
+            f"{flags.modalities}"
+        )
     folder = flags.out or flags.checkpoint.parent / "report"
     if flags.report and distributed.is_first():
         prediction_files.check_folder(folder, overwrite=flags.overwrite)
@@ -230,7 +269,7 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
     found, metrics = score_split(model, loader, settings, benchmark, "test")
     log.info(report.metrics_table(metrics, f"test, averaged weights of epoch {stored['epoch']}"))
     if flags.json and distributed.is_first():
-        experiment.write_json(flags.json, metrics)
+        files.write_json(flags.json, metrics)
     if flags.report and distributed.is_first():
         about = {"Checkpoint": str(flags.checkpoint), "Epoch": stored["epoch"], "Dataset": benchmark.name}
         page = write_evaluation(folder, found, metrics, benchmark.classes, benchmark.polarity, about)
@@ -272,11 +311,14 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
         try:
             if out:
                 prediction_files.check_folder(out / name, overwrite=flags.overwrite)
+            if flags.embed:
+                check_embeddable(video)
             prediction, thumbnails = predict_file(video, flags.srt)
             if out:
-                prediction_files.write_folder(out / name, prediction)
-                report.save_figures({"timeline": draw_timeline(prediction)}, out / name)
-                write_page(out / name, prediction, dict(enumerate(thumbnails)), video, embed=flags.embed)
+                with prediction_files.whole_folder(out / name) as folder:
+                    prediction_files.write_folder(folder, prediction)
+                    report.save_figures({"timeline": draw_timeline(prediction)}, folder)
+                    write_page(folder, prediction, dict(enumerate(thumbnails)), video, embed=flags.embed)
         except (*USER_ERRORS, OSError) as error:
             failed.append(video)
             log.error("FAILED %s: %s", report.one_line(video), error)
@@ -287,7 +329,7 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
             log.info("  %s", note)
     if flags.json and found:
         contents = [prediction_files.as_json(prediction) for prediction in found]
-        experiment.write_json(flags.json, contents if len(videos) > 1 else contents[0])
+        files.write_json(flags.json, contents if len(videos) > 1 else contents[0])
     if flags.csv and found:
         prediction_files.write_csv(flags.csv, found)
     log.info(report.outcome(len(found), failed))
@@ -331,41 +373,50 @@ def run(argv: list[str] | None) -> int:
         return 0
     stored = None
     if flags.resume:
-        folder = flags.result_path / flags.expr_name
-        if not flags.expr_name:
-            raise opts.UsageError(f"--resume needs --expr_name, a folder of {flags.result_path}")
-        experiment.check_experiment(folder, resume=True, overwrite=False)
-        stored = load_run(folder / experiment.LAST, resume=True)
-        flags = opts.parse(argv, stored["flags"], resume=True)
-        opts.check_same_run(flags, stored["flags"])
+        flags, stored = resumed(argv, flags)
     opts.check(flags)
     if flags.debug:
         flags.n_epochs, flags.pretrain_epochs = 1, min(flags.pretrain_epochs, 1)
     with distributed.joined(device.choose_device(flags.device)):
         now = distributed.gathered(time.strftime("%Y%m%d-%H%M%S"))[0]
         flags.expr_name = flags.expr_name or f"{'debug' if flags.debug else flags.preset}-{now}"
+        begun = distributed.is_restart() and experiment.is_of_this_job(flags.result_path / flags.expr_name)
+        if distributed.gathered(begun)[0] and stored is None:
+            flags, stored = resumed(argv, flags)
         train(flags, stored)
     return 0
 
 
+def resumed(argv: list[str] | None, flags: argparse.Namespace) -> tuple[argparse.Namespace, dict[str, Any] | None]:
+    """Flags and last checkpoint of the run that is continued; none of a run that ended before it had one."""
+    if not flags.expr_name:
+        raise opts.UsageError(f"--resume needs --expr_name, a folder of {flags.result_path}")
+    folder = flags.result_path / flags.expr_name
+    experiment.check_experiment(folder, resume=True, overwrite=False)
+    stored = load_run(folder / experiment.LAST, resume=True) if (folder / experiment.LAST).is_file() else None
+    before = stored["flags"] if stored else experiment.read_flags(folder)
+    flags = opts.parse(argv, before, resume=True)
+    opts.check_same_run(flags, before)
+    flags.resume = True
+    return flags, stored
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, 2 for something the user can mend, 3 for a loss that is not a number, 130 when interrupted."""
+    """Exit status: 0, 2 for something the user can mend, 3 for training that met no number, 130 or 143 for a signal."""
+    debug = "--debug" in (argv or sys.argv)
     try:
-        return run(argv)
-    except USER_ERRORS as error:
-        if "--debug" in (argv or sys.argv):
+        with interruption.at_once():
+            return run(argv)
+    except (*USER_ERRORS, NonFiniteLossError, OSError, RuntimeError, MemoryError) as error:
+        known = isinstance(error, (*USER_ERRORS, NonFiniteLossError, OSError))
+        line = str(error) if known else explain(error) or device.out_of_memory(error)
+        if line is None or debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
+        print(f"error: {line}", file=sys.stderr)
+        return 3 if isinstance(error, NonFiniteLossError) else 2
+    except (KeyboardInterrupt, interruption.Terminated) as signalled:
         print("interrupted; a training run goes on with --resume --expr_name NAME", file=sys.stderr)
-        return 130
+        return interruption.status(signalled)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 # Plain data. `base` is the published configuration; `demo` trains in minutes on two CPU cores.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -48,13 +54,20 @@ PRESETS: dict[str, dict[str, Any]] = {
 MACHINE_FLAGS = frozenset(
     {"root_path", "video_path", "audio_path", "srt_path", "annotation_path", "result_path", "expr_name", "n_threads"}
     | {"device", "fsdp", "log_every", "save_every", "skip_bad", "sound_cache", "sound_cache_gb", "recompute", "compile"}
+    | {"read_timeout", "skip_nonfinite"}
+    | {"accu_step"}  # with more or fewer processes; how many videos a step takes is stored, too
     | {"visual_weights", "audio_weights"}  # a stored run holds what it made of them
 )
 
 
-# Flags of the group "prediction", which belong to one command and not to a run.
+# Flags that belong to one command and not to a run.
 PREDICTION_FLAGS = frozenset(
-    {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port"}
+    {"csv", "out", "report", "embed", "srt", "text", "speech_model", "segment_seconds", "port", "drop_modality"}
+)
+
+# Flags that say what one command should do: neither stored runs nor --config hand them on.
+COMMAND_FLAGS = PREDICTION_FLAGS | frozenset(
+    {"config", "eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "doctor", "debug"}
 )
 
 
@@ -85,15 +98,28 @@ _ABOVE_ZERO = _number(float, "a number above 0", lambda value: 0 < value < float
 _NOT_NEGATIVE = _number(float, "a number, 0 or more", lambda value: 0 <= value < float("inf"))
 
 
+def _letters(text: str) -> str:
+    """An argparse type: some of a, v and t, each once, in this order."""
+    if not text or set(text) - set("avt") or len(set(text)) < len(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one or several of a, v and t, each once")
+    return "".join(letter for letter in "avt" if letter in text)
+
+
 # What a checkpoint that is not continued may not decide: it can be anybody's.
 _OWN_FLAGS = frozenset({"result_path", "expr_name", "sound_cache", "sound_cache_gb", "n_threads"})
+
+
+MOST_TOLD = 500  # characters of what is wrong
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, not after a page of usage."""
 
+    where = ""  # the words come from, if not from the command line
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see python {self.prog} --help\n")
+        message = message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]} ..."
+        self.exit(2, f"error: {self.where}{message}; see python {self.prog} --help\n")
 
 
 class _StoredParser(_Parser):
@@ -114,6 +140,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
 
     group = parser.add_argument_group("what to do")
     group.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="set of defaults for all other flags")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="flags as NAME = VALUE in TOML, above --preset and below this command line",
+    )
     group.add_argument("--eval", action="store_true", help="evaluate --checkpoint on the test split")
     group.add_argument(
         "--predict",
@@ -163,6 +195,18 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
         help="ve8, ek6, perr, iemocap, affwild2, or custom: the classes and "
         "their polarity stand in the annotation file",
     )
+    group.add_argument(
+        "--modalities",
+        type=_letters,
+        default="av",
+        help="what is learnt from, one or several of a (sound), v (picture), t (subtitles); subtitles also give the "
+        "pre-training its affective words, whichever these are",
+    )
+    group.add_argument(
+        "--drop_modality",
+        type=_letters,
+        help="with --eval: those of the model's that are left out, as if no test video had them",
+    )
     group.add_argument("--root_path", type=Path, help="folder of the dataset")
     group.add_argument(
         "--video_path", type=Path, default=Path("imgs"), help="frames, <label>/<id>/%%06d.jpg or <label>/<id>.zip"
@@ -170,6 +214,7 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     group.add_argument("--audio_path", type=Path, default=Path("mp3"), help="sound, <label>/<id>.mp3")
     group.add_argument("--srt_path", type=Path, default=Path("srt"), help="subtitles, <label>/<id>.srt")
     group.add_argument("--annotation_path", type=Path, help="annotation file; default <root_path>/<its name>.json")
+    group.add_argument("--split", type=_POSITIVE, default=1, help="of the annotation's splits, which one, from 1")
     group.add_argument(
         "--train_per_class",
         type=_COUNT,
@@ -178,7 +223,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     )
     group.add_argument("--skip_bad", action="store_true", help="leave out and count videos that cannot be read")
     group.add_argument("--n_threads", type=_COUNT, default=2, help="processes that read data; 0 reads in the main one")
-
+    group.add_argument(
+        "--read_timeout",
+        type=_NOT_NEGATIVE,
+        default=0.0,
+        help="seconds without data after which the run ends, for storage that may hang; 0 = never",
+    )
     group.add_argument(
         "--sound_cache",
         type=Path,
@@ -218,6 +268,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
 
     group = parser.add_argument_group("pre-training", "the phase before --n_epochs of fine-tuning")
     group.add_argument("--pretrain_epochs", type=_COUNT, default=100, help="its length; 0 trains the baseline alone")
+    group.add_argument(
+        "--modality_dropout",
+        type=_SHARE,
+        default=0.0,
+        help="share of the videos of which the student sees only some modalities, drawn at random, in both phases",
+    )
     group.add_argument("--unlabelled", action="store_true", help="without labels: the lexicon and the teacher alone")
     group.add_argument(
         "--verify",
@@ -284,6 +340,12 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     group.add_argument("--warmup_epochs", type=_NOT_NEGATIVE, default=5.0, help="epochs of linear warm-up")
     group.add_argument("--lambda_0", type=_NOT_NEGATIVE, default=0.5, help="extra weight of a wrong sentiment")
     group.add_argument("--clip_grad", type=_NOT_NEGATIVE, default=1.0, help="largest gradient norm, 0 = no limit")
+    group.add_argument(
+        "--skip_nonfinite",
+        type=_COUNT,
+        default=0,
+        help="steps whose loss or gradient is not finite that are reported and left out; one more ends the run",
+    )
     group.add_argument("--ema_decay", type=_SHARE, default=0.999, help="of the averaged weights that are evaluated")
     group.add_argument(
         "--val_fraction",
@@ -338,18 +400,52 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
 def parse(
     argv: list[str] | None = None, stored: dict[str, Any] | None = None, *, resume: bool = False
 ) -> argparse.Namespace:
-    """Flags of the command line over those of a stored run, or else over those of the preset.
+    """Flags of the command line over those of --config, over those of a stored run, or else of the preset.
 
     resume: the stored run is the user's own. Of another one nothing is taken that says where to write or how much of
     the machine to use. Raises UsageError for a stored value that the command line would not take.
     """
     chooser = _Parser(prog="main.py", add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", choices=sorted(PRESETS), default="demo")
-    preset = chooser.parse_known_args(argv)[0].preset
-    flags = build_parser(PRESETS[preset] if stored is None else from_stored(stored, resume)).parse_args(argv)
+    chooser.add_argument("--preset", choices=sorted(PRESETS))
+    chooser.add_argument("--config", type=Path)
+    chosen = chooser.parse_known_args(argv)[0]
+    config = {} if chosen.config is None else _read_config(chosen.config)
+    preset = PRESETS[chosen.preset or config.get("preset", "demo")]
+    flags = build_parser((preset if stored is None else from_stored(stored, resume)) | config).parse_args(argv)
     if flags.finetune_ted is None:
         flags.finetune_ted = float(flags.pretrain_epochs > 0 and flags.target == "distribution")
     return flags
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The flags of a TOML file, read and checked as on a command line; what is wrong ends in one line and status 2."""
+    parser = build_parser({})
+    parser.where = f"{path}: "
+    try:
+        if path.is_fifo() or path.is_char_device():  # which may have no end
+            parser.error("is no file")
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"cannot be read ({error.strerror})")
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML
+        parser.error(f"no TOML ({error})")
+    known = vars(parser.parse_args([]))
+    words = []
+    for key, value in content.items():
+        if key not in known or key in COMMAND_FLAGS:
+            parser.error(f"{key if key.isprintable() else repr(key)} is no flag of a run")
+        if isinstance(value, str) and not value.isprintable():
+            parser.error(f"{key} = {value!r}: holds what cannot be printed")
+        is_switch = isinstance(known[key], bool)
+        if is_switch != isinstance(value, bool):
+            parser.error(f"{key} = {value!r}: {'true or false' if is_switch else 'a number or text'} is wanted")
+        words += ([f"--{key}"] if value else []) if is_switch else [f"--{key}={value}"]
+    read = vars(parser.parse_args(words))
+    for key, value in content.items():
+        if isinstance(value, str) != isinstance(read[key], (str, Path)):
+            wanted = "a number without" if isinstance(value, str) else "text in"
+            parser.error(f"{key} = {value!r}: {wanted} quotation marks is wanted")
+    return {key: read[key] for key in content}
 
 
 def check(flags: argparse.Namespace) -> None:
@@ -357,6 +453,10 @@ def check(flags: argparse.Namespace) -> None:
     _check_use(flags)
     if flags.fsdp and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise UsageError("--fsdp divides among processes: torchrun --nproc_per_node N main.py --fsdp ...")
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) and not (flags.eval or flags.expr_name):
+        raise UsageError("--max-restarts of torchrun needs --expr_name NAME, by which a restart finds its experiment")
+    if flags.read_timeout and not flags.n_threads:
+        raise UsageError("--read_timeout watches reading processes: give --n_threads 1 or more")
     if flags.resume and (flags.debug or flags.overwrite):
         raise UsageError("--resume continues a run as it was: leave out --debug and --overwrite")
     if Path(flags.expr_name).name != flags.expr_name:
@@ -367,6 +467,10 @@ def check(flags: argparse.Namespace) -> None:
         raise UsageError(f"--masking none leaves --target {flags.target} nothing to recover: choose another of either")
     if flags.masking == "none" and flags.mask_at == "decoder":
         raise UsageError("--mask_at decoder needs masks: choose another --masking than none")
+    if flags.modalities == "t" and flags.pretrain_epochs and flags.masking != "none":
+        raise UsageError("--modalities t has no patches to mask: add --masking none, or --pretrain_epochs 0")
+    if flags.modality_dropout and len(flags.modalities) == 1:
+        raise UsageError(f"--modality_dropout takes one of several, but --modalities {flags.modalities} is one")
     if flags.mask_start > flags.mask_end:
         raise UsageError(f"--mask_start {flags.mask_start} is above --mask_end {flags.mask_end}: the share grows")
     if not flags.pretrain_epochs and (flags.unlabelled or flags.finetune_ted):
@@ -391,6 +495,7 @@ def _check_use(flags: argparse.Namespace) -> None:
     if flags.eval and flags.out and not flags.report:
         raise UsageError("--eval --out FOLDER is where --report goes: add --report")
     for name, where in (
+        ("drop_modality", ("eval",)),
         ("csv", ("predict",)), ("srt", ("predict",)), ("embed", ("predict",)), ("out", ("predict", "eval")),
         ("report", ("eval",)), ("text", ("predict", "serve")), ("segment_seconds", ("predict", "serve")),
     ):  # fmt: skip
@@ -422,9 +527,7 @@ def from_stored(stored: dict[str, Any], resume: bool) -> dict[str, Any]:
     """
     parser = build_parser({}, _StoredParser)
     known = vars(parser.parse_args([]))
-    forget = {"eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "doctor", "debug"}
-    forget |= PREDICTION_FLAGS
-    kept = {name: value for name, value in stored.items() if name in known and name not in forget}
+    kept = {name: value for name, value in stored.items() if name in known and name not in COMMAND_FLAGS}
     given = {name: value for name, value in kept.items() if value is not None and value is not False}
     words = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
     values = vars(parser.parse_args(words))

@@ -19,12 +19,12 @@ from core.engine import StepSettings
 from core.pretraining import PretrainSettings, finetune_losses, pretrain_losses
 from core.trainer import Phase
 from datasets.video_batch import VideoBatch
-from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model
+from models.build import ModelSizes, PretrainingSizes, add_pretraining, build_model, streams_of
 from models.layers import set_layers
 from models.mart import MART
 from models.mbt import MBT
 from models.pretrained import find_default, load_audio_weights, load_text_encoder, load_visual_weights
-from models.text import embedded_weights
+from models.text import TextEncoder, embedded_weights
 from models.weight_files import WeightError
 
 log = logging.getLogger(__name__)
@@ -36,14 +36,22 @@ class ModelError(ValueError):
     """Sizes that contradict each other."""
 
 
-def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART | MBT:
-    """The model that the flags ask for, as it is after `epoch`: MART, or the baseline without a pre-training."""
+def new_model(
+    flags: argparse.Namespace,
+    n_classes: int,
+    stored: dict[str, Any] | None = None,
+    text: TextEncoder | None = None,
+) -> MART | MBT:
+    """The model that the flags ask for, MART or the baseline without a pre-training; of the parts that `stored` has.
+
+    text: what reads its words, if there is one already.
+    """
     try:
-        model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes))
+        text = text or read_text_encoder(flags)
+        model: MART | MBT = build_model(sizes_of(ModelSizes, flags, n_classes=n_classes), text)
         if flags.pretrain_epochs:
-            text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
             model = add_pretraining(model, text, sizes_of(PretrainingSizes, flags))
-            if epoch > flags.pretrain_epochs:
+            if stored and stored.get("first_step"):  # of fine-tuning, behind the steps of pre-training
                 model.end_pretraining()
         set_layers(model, flags.recompute, flags.compile)
         return model
@@ -51,6 +59,15 @@ def new_model(flags: argparse.Namespace, n_classes: int, epoch: int = 0) -> MART
         raise
     except ValueError as error:
         raise ModelError(f"sizes of the model: {error}") from None
+
+
+def read_text_encoder(flags: argparse.Namespace) -> TextEncoder | None:
+    """What reads the words, where the flags need it."""
+    if not flags.pretrain_epochs and "t" not in flags.modalities:
+        return None
+    text = load_text_encoder(embedded_weights() if flags.text_weights == "small" else flags.text_weights)
+    log.info("%s", text.loaded)
+    return text
 
 
 def recogniser(model: MART | MBT) -> MBT:
@@ -61,26 +78,33 @@ def recogniser(model: MART | MBT) -> MBT:
 def stored_recogniser(flags: argparse.Namespace, stored: dict[str, Any]) -> MBT:
     """The part of a checkpoint's model that scores a video, with the averaged weights. Raises CheckpointError."""
     part = "mbt." if flags.pretrain_epochs else ""
-    flags.pretrain_epochs = 0  # what scores needs no text encoder
+    flags.pretrain_epochs = 0  # what scores needs no more
     weights = {name.removeprefix(part): value for name, value in stored["ema"].items() if name.startswith(part)}
-    n_layers = sum(name.startswith("visual.blocks.") and name.endswith(".norm1.weight") for name in weights)
-    if n_layers != flags.depth:
-        raise checkpoint.CheckpointError(f"{flags.checkpoint}: has {n_layers} layers, --depth says {flags.depth}")
+    for name in {"visual", "audio"} & set(streams_of(flags.modalities)):
+        n_layers = sum(key.startswith(f"{name}.blocks.") and key.endswith(".norm1.weight") for key in weights)
+        if n_layers != flags.depth:
+            raise checkpoint.CheckpointError(f"{flags.checkpoint}: has {n_layers} layers, --depth says {flags.depth}")
+    text = read_text_encoder(flags)  # which is frozen, so that its weights are not in the file
     try:
         with torch.device("meta"):  # where sizes cost nothing: a file may claim any, and its weights have others
-            model = new_model(flags, len(stored["classes"]))
+            model = new_model(flags, len(stored["classes"]), text=text)
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"sizes of the model: {str(error).splitlines()[0]}") from None
     checkpoint.check_weights(model, weights, flags.checkpoint)
-    checkpoint.load_weights(model.to_empty(device="cpu"), weights, flags.checkpoint)
+    whole = set() if text is None else set(text.modules())
+    for module in model.modules():
+        if module not in whole:
+            module.to_empty(device="cpu", recurse=False)
+    checkpoint.load_weights(model, weights, flags.checkpoint)
     return model
 
 
 def averaged(model: MART | MBT, decay: float) -> ModelEmaV3:
     """The teacher: an exponential moving average of the weights. Frozen text weights are shared, not copied twice."""
     ema = ModelEmaV3(model, decay=decay, use_warmup=True)
-    if isinstance(model, MART):
-        ema.module.text = model.text
+    for name, module in model.named_modules():
+        if isinstance(module, TextEncoder):
+            ema.module.set_submodule(name, module)
     return ema
 
 
@@ -101,18 +125,18 @@ def choose_weights(flags: argparse.Namespace) -> None:
         if getattr(flags, name) is None:
             found = find_default(kind, PRETRAINED_MODELS)
             setattr(flags, name, str(found or otherwise))
-            if found is None and (kind != "text" or flags.pretrain_epochs):
+            if found is None and (kind[0] in flags.modalities or (kind == "text" and flags.pretrain_epochs)):
                 log.warning("no %s weights in pretrained_models/ (see its README): --%s %s", kind, name, otherwise)
 
 
 def load_encoders(model: MBT, flags: argparse.Namespace) -> None:
     """Pre-trained weights of both encoders, where a new run starts from them. Raises WeightError."""
-    for source, encoder, load in (
-        (flags.visual_weights, model.visual, load_visual_weights),
-        (flags.audio_weights, model.audio, load_audio_weights),
+    for name, source, load in (
+        ("visual", flags.visual_weights, load_visual_weights),
+        ("audio", flags.audio_weights, load_audio_weights),
     ):
-        if source != "random":
-            log.info("%s", load(encoder, source))
+        if name in model.streams and source != "random":
+            log.info("%s", load(model.encoder(name), source))
 
 
 def sizes_of(sizes: type, flags: argparse.Namespace, **known: int) -> Any:
@@ -137,6 +161,8 @@ def step_settings(flags: argparse.Namespace, polarity: Sequence[int]) -> StepSet
         accu_step=flags.accu_step,
         clip_grad=flags.clip_grad,
         log_every=flags.log_every,
+        skip_nonfinite=flags.skip_nonfinite,
+        seed=flags.seed,
     )
 
 
@@ -155,6 +181,8 @@ def pretrain_settings(flags: argparse.Namespace, settings: StepSettings) -> Pret
         mask_ratio=(flags.mask_start, flags.mask_end),
         distribution=flags.target == "distribution",
         unlabelled=flags.unlabelled,
+        streams=streams_of(flags.modalities),
+        modality_dropout=flags.modality_dropout,
         weights=(flags.weight_cls, flags.weight_tacl, flags.weight_ted, flags.weight_patch),
     )
 
@@ -164,7 +192,7 @@ def phases_of(
     model: MART | MBT,
     ema: MART | MBT,
     method: PretrainSettings,
-    views: Callable[[float], dict[str, Figure]],
+    views: Callable[[float], dict[str, Figure]] | None,
     accuracy: Callable[[], float] | None,
 ) -> list[Phase]:
     """Pre-training, where the flags ask for one, and fine-tuning. `accuracy` is that of held-out videos."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import platform
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from core.distributed import divided_like, undivided
+from core.files import whole
 from models.archives import check_archive
 
 FORMAT = 1
@@ -29,18 +29,20 @@ def versions() -> dict[str, str]:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside `path`, flush to the disk, then rename: `path` is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Flush to the disk beside `path`, then rename: `path` is always whole. Raises CheckpointError where that fails."""
     try:
-        with temporary.open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as temporary, temporary.open("wb") as file:
             torch.save({"format": FORMAT, "versions": versions(), **content}, file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    except (OSError, RuntimeError) as error:
+        reason = error if isinstance(error, OSError) else error.__context__  # which PyTorch's own error hides
+        if not isinstance(reason, OSError):
+            raise
+        raise CheckpointError(
+            f"{path}: cannot be written ({reason.strerror}); what was saved before is whole: mend it, then --resume"
+        ) from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

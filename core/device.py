@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -76,3 +77,18 @@ def check_compiler(device: torch.device) -> None:
         raise DeviceError("--compile: no C++ compiler is found; install g++, set CXX or leave the flag out") from None
     if device.type == "cuda" and not has_triton():
         raise DeviceError("--compile: Triton is not installed or does not know this GPU; leave the flag out")
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """One line that says what helps, where memory ran out, on the device or of the processor; None for other errors."""
+    if isinstance(error, torch.OutOfMemoryError):
+        where = "on the GPU"
+    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        where = "of the machine"
+    else:
+        return None
+    asked = re.search(r"tried to allocate [\d.]+ \w+", str(error), re.IGNORECASE)
+    return (
+        f"memory {where} ran out{f' ({asked[0]})' if asked else ''}: use a smaller --batch_size, in training with a "
+        "larger --accu_step, or --recompute all; --fsdp divides a model among several GPUs"
+    )

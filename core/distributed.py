@@ -21,17 +21,42 @@ from datasets.video_batch import VideoBatch
 Value = TypeVar("Value")
 
 
+class LostProcessError(RuntimeError):
+    """Another process of the run has ended."""
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """The processes that torchrun started know each other inside; they meet over NCCL, or Gloo between CPUs."""
+    """The processes that torchrun started know each other inside; they meet over NCCL, or Gloo between CPUs.
+
+    Raises LostProcessError where one waits for another that has ended.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    yield
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise LostProcessError(
+            f"process {rank()} has lost the others: one has ended, and says why itself ({str(error).splitlines()[0]})"
+        ) from None
     dist.destroy_process_group()  # not after an error, when the others may never come; torchrun ends them
+
+
+def job() -> str | None:
+    """The torchrun that started this process, also if it has started it again; None without one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"torchrun {os.getppid()}" if name == "none" else name  # as it is called unless --rdzv_id names it
+
+
+def is_restart() -> bool:
+    """Whether torchrun has started this process again, after one of them had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 def local_rank() -> int:

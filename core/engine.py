@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
 import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
@@ -16,12 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from core import distributed
+from core.findings import Begun, Findings, Keys, Reading
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
 from datasets.video_batch import VideoBatch
-
-
-class NonFiniteLossError(RuntimeError):
-    """Training met a loss or a gradient that is not a number. Such a gradient changed no weight."""
 
 
 class EmptySplitError(ValueError):
@@ -40,6 +37,7 @@ class TrainState:
     step: int = 0  # optimiser steps taken
     first_step: int = 0  # of the phase that runs
     epoch: int = 0  # epochs finished
+    begun: Begun = field(default_factory=Begun)  # of the next one
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: Scheduler = field(init=False)
 
@@ -60,88 +58,12 @@ class StepSettings:
     accu_step: int = 1
     clip_grad: float = 1.0
     log_every: int = 10  # steps between readings of the losses, each of which waits for the device
+    skip_nonfinite: int = 0  # steps without a finite loss and gradient that do not end the training
+    seed: int = 0  # of what a step draws
 
     def autocast(self) -> torch.autocast:
         """Matrix products in `precision`; a float32 run does not cast at all."""
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
-
-
-@dataclass
-class Throughput:
-    """Where the time of an epoch went."""
-
-    videos: int = 0  # of all processes
-    waiting: float = 0.0  # seconds spent waiting for data
-    started: float = field(default_factory=time.perf_counter)
-
-    def timed(self, batches: Iterable[VideoBatch]) -> Iterator[VideoBatch]:
-        """The same batches, with the wait for each counted."""
-        iterator = iter(batches)
-        while True:
-            begun = time.perf_counter()
-            batch = next(iterator, None)
-            self.waiting += time.perf_counter() - begun
-            if batch is None:
-                return
-            yield batch
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return max(time.perf_counter() - self.started, 1e-9)
-
-    def summary(self) -> dict[str, float]:
-        """`videos_per_second` and the share of time spent `waiting`."""
-        return {"videos_per_second": self.videos / self.elapsed, "waiting": self.waiting / self.elapsed}
-
-
-@dataclass
-class Reading:
-    """What a step leaves to be read: its losses stay on the device until those of several steps are read at once."""
-
-    step: int  # from 1
-    learning_rate: float
-    keys: list[tuple[str, str]]  # of this process's videos
-    values: dict[str, Tensor]  # this process's parts of sums over all; the same `gradient_norm` in all
-
-
-@dataclass
-class Findings:
-    """What an epoch has found so far, in all processes."""
-
-    on_step: Callable[[int, dict[str, float]], None]
-    throughput: Throughput = field(default_factory=Throughput)
-    loss: float = math.nan  # of the last step that was read
-    unread: list[Reading] = field(default_factory=list)
-    _sums: dict[str, float] = field(default_factory=dict)  # of each loss, times the step's videos
-
-    def read(self) -> None:
-        """Wait for the device and take in what is unread. Raises NonFiniteLossError."""
-        numbers = iter(torch.stack([value for each in self.unread for value in each.values.values()]).tolist())
-        own = [(each.keys, {name: next(numbers) for name in each.values}) for each in self.unread]
-        for each, parts in zip(self.unread, zip(*distributed.gathered(own), strict=True), strict=True):
-            keys = [key for process_keys, _ in parts for key in process_keys]
-            values: dict[str, float] = {}
-            for _, found in parts:
-                for name, value in found.items():
-                    values[name] = value if name == "gradient_norm" else values.get(name, 0.0) + value
-            for what, name in (("loss", "loss"), ("gradient", "gradient_norm")):
-                if not math.isfinite(values[name]):
-                    videos = ", ".join("/".join(key) for key in keys)
-                    raise NonFiniteLossError(
-                        f"{what} is {values[name]} at step {each.step} on {videos}; try a lower --learning_rate"
-                    )
-            if keys:
-                self.on_step(each.step, values | {"learning_rate": each.learning_rate})
-                self.throughput.videos += len(keys)
-                for name, value in values.items():
-                    self._sums[name] = self._sums.get(name, 0.0) + value * len(keys)
-                self.loss = values["loss"]
-        self.unread.clear()
-
-    def means(self) -> dict[str, float]:
-        """Of the losses over the videos."""
-        return {name: value / self.throughput.videos for name, value in self._sums.items()}
 
 
 def train_one_epoch(
@@ -152,43 +74,48 @@ def train_one_epoch(
     objective: Callable[[VideoBatch], dict[str, Tensor]],
     n_batches: int,
     on_step: Callable[[int, dict[str, float]], None],
-) -> tuple[dict[str, float], list[str]]:
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, float], list[str]] | None:
     """Every batch once; an optimiser step per `accu_step` batches of all processes, weighted by their videos as one.
 
     `objective` gives the losses of a batch on the device, of which `loss` is minimised; with several processes it is
-    what `distributed.share_gradients` returns, and `loader` gives each process as many batches. `on_step` receives the
-    step's number and its losses, gradient norm and learning rate, some steps later. Returns the epoch's means with its
-    throughput, and one line per video that was left out. Raises NonFiniteLossError, at most `log_every` steps late; a
-    step whose gradient is not a number changes no weight.
+    what `distributed.share_gradients` returns, and `loader` gives each process as many batches: those of the epoch's
+    `n_batches` that are not behind yet. `on_step` receives the step's number and its losses, gradient norm and learning
+    rate, some steps later. `stop` is asked after every step, with several processes when losses are read, which is
+    when all agree: then the epoch ends where it is. Returns the epoch's means with its throughput, and one line per
+    video that was left out; None if it was stopped. Raises NonFiniteLossError, at most `log_every` steps late; a step
+    whose gradient is not a number changes no weight.
     """
     state.model.train()
-    findings = Findings(on_step)
-    left_out: list[str] = []
+    findings = Findings(state.begun, settings.skip_nonfinite, on_step)
+    n_processes, stopped = distributed.n_processes(), False
     batches = findings.throughput.timed(loader)
     with tqdm(
-        total=n_batches, desc=f"epoch {state.epoch + 1}", unit="batch", leave=False, dynamic_ncols=True,
-        disable=not distributed.is_first(),
+        total=n_batches, initial=state.begun.batches // n_processes, desc=f"epoch {state.epoch + 1}", unit="batch",
+        leave=False, dynamic_ncols=True, disable=not distributed.is_first(),
     ) as bar:  # fmt: skip
-        while group := list(islice(batches, settings.accu_step)):
-            left_out += [line for batch in group for line in batch.skipped]
+        while not stopped and (group := list(islice(batches, settings.accu_step))):
+            findings.left_out += [line for batch in group for line in batch.skipped]
             reading = _step(state, group, settings, objective)
+            state.begun.batches += len(group) * n_processes
             if reading is not None:
                 findings.unread.append(reading)
-            if len(findings.unread) >= settings.log_every:
-                findings.read()
+            if len(findings.unread) >= settings.log_every or (n_processes == 1 and stop()):
+                stopped = findings.read(stop())
                 speed = findings.throughput.summary()
                 bar.set_postfix_str(
                     f"loss {findings.loss:.3f}, {speed['videos_per_second']:.1f} videos/s, "
                     f"waiting {speed['waiting']:.0%}"
                 )
             bar.update(len(group))
-    if findings.unread:
-        findings.read()
-    left_out = [line for lines in distributed.gathered(left_out) for line in lines]
-    if not findings.throughput.videos:
+    if stopped or findings.read(stop()):
+        return None
+    left_out = state.begun.left_out
+    if not (state.begun.videos or findings.throughput.videos):
         raise EmptySplitError("training", left_out)
-    state.epoch += 1
-    return findings.means() | findings.throughput.summary(), left_out
+    means = state.begun.means() | findings.throughput.summary()
+    state.epoch, state.begun = state.epoch + 1, Begun(nonfinite=state.begun.nonfinite)
+    return means, left_out
 
 
 def _step(
@@ -198,29 +125,26 @@ def _step(
     objective: Callable[[VideoBatch], dict[str, Tensor]],
 ) -> Reading | None:
     """One step of the optimiser, or None where there is no video. The processor does not wait for the device."""
-    alone, n_videos = distributed.n_processes() == 1, sum(map(len, group))
-    if alone:
-        group = [batch for batch in group if len(batch)]
-        if not group:
-            return None
+    n_processes, n_videos = distributed.n_processes(), sum(map(len, group))
+    if n_processes == 1 and not n_videos:
+        return None
     share = 1 / distributed.videos_of_all(n_videos, settings.device)
-    values: dict[str, Tensor] = {}
-    for number, batch in enumerate(group, start=1):
+    first = state.begun.batches + distributed.rank()
+    read: list[tuple[Keys, dict[str, Tensor]]] = []
+    for number, batch in enumerate(group):
+        if n_processes == 1 and not len(batch):
+            continue
         batch = batch.to(settings.device)
-        with nullcontext() if alone or number == len(group) else objective.no_sync():
+        torch.manual_seed(_draw(settings.seed, state.epoch, first + number * n_processes))
+        with nullcontext() if n_processes == 1 or number == len(group) - 1 else objective.no_sync():
             losses = objective(batch if len(batch) else batch.stand_in())
             # gradients are averaged over the processes, here they are to be added up
-            (losses["loss"] * (len(batch) * share * distributed.n_processes())).backward()
-        for name, loss in losses.items():
-            values[name] = values.get(name, 0.0) + loss.detach().float() * (len(batch) * share)
+            (losses["loss"] * (len(batch) * share * n_processes)).backward()
+        parts = {name: loss.detach().float() * (len(batch) * share) for name, loss in losses.items()}
+        read.append((batch.keys, parts))
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_grad or math.inf)
-    values["gradient_norm"] = norm = distributed.undivided(norm)
-    reading = Reading(
-        step=state.step + 1,
-        learning_rate=state.optimizer.param_groups[0]["lr"],
-        keys=[key for batch in group for key in batch.keys],
-        values=values,
-    )
+    norm = distributed.undivided(norm)
+    reading = Reading(state.step + 1, state.optimizer.param_groups[0]["lr"], read, norm)
     state.optimizer.found_inf = (~norm.isfinite()).float()  # the fused step then changes nothing
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
@@ -228,3 +152,8 @@ def _step(
     state.schedule.step_update(state.step - state.first_step + 1)
     state.ema.update(state.model, state.step)
     return reading
+
+
+def _draw(seed: int, epoch: int, batch: int) -> int:
+    """Seed of what a batch draws, by its number in the epoch: whatever came before, in however many processes."""
+    return int(np.random.SeedSequence((seed, epoch, batch)).generate_state(1, np.uint64)[0])

@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from core import distributed
 from core.engine import EmptySplitError, StepSettings
-from core.localisation import Interval, detect, mean_average_precision
+from core.intervals import bootstrap_intervals, drawn_mean
+from core.localisation import Interval, Ranking, detect, drawn_map, mean_average_precision, rank_classes
 from core.losses import classification_losses
-from core.metrics import recognition_metrics
-from core.temporal_metrics import temporal_metrics
-from datasets.video_batch import VideoBatch
+from core.metrics import drawn_recognition, recognition_metrics
+from core.temporal_metrics import kl_of_videos, temporal_metrics
+from datasets.video_batch import MODALITIES, VideoBatch
+from models.mbt import MBT
 
-ARRAYS = ("labels", "scores", "temporal", "truth", "blocks")
+STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
+ARRAYS = ("labels", "scores", "temporal", "truth", "blocks", "given")
 
 
 @dataclass
@@ -34,6 +37,8 @@ class Predictions:
     temporal: np.ndarray  # (N, S, C) temporal emotion distribution, sums to 1 over S and C
     truth: np.ndarray  # (N, S, C) the annotated course, or zeros
     blocks: np.ndarray  # (N, S, 2) seconds
+    given: np.ndarray  # bool (N, 3), which of MODALITIES were there
+    streams: tuple[str, ...]  # those that the model takes
     courses: list[tuple]  # annotated segments: start, end, label, intensity
     loss: float  # mean over the videos
     left_out: list[str]  # one line per video that could not be read
@@ -46,7 +51,7 @@ def temporal_emotion_distribution_of(segment_scores: Tensor) -> Tensor:
 
 @torch.no_grad()
 def predict_split(
-    model: nn.Module, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
+    model: MBT, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
 ) -> Predictions:
     """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError.
 
@@ -62,7 +67,7 @@ def predict_split(
             continue
         batch = batch.to(settings.device)
         with settings.autocast():
-            output = model(batch.frames, batch.fbank)
+            output = model(batch.media(), batch.present())
         losses = classification_losses(output, batch.labels, settings.polarity, settings.lambda_0)
         found["loss"].append(losses["loss"] * len(batch))
         found["keys"] += batch.keys
@@ -70,6 +75,7 @@ def predict_split(
         found["labels"].append(batch.labels)
         found["truth"].append(batch.truth)
         found["blocks"].append(batch.blocks)
+        found["given"].append(batch.given)
         found["scores"].append(output.video_scores)
         found["temporal"].append(temporal_emotion_distribution_of(output.segment_scores))
     own = {key: torch.cat(found[key]).cpu().numpy() for key in ARRAYS if found[key]}
@@ -84,22 +90,42 @@ def predict_split(
         courses=list(chain(*courses)),
         loss=sum(losses) / n_videos,
         left_out=list(chain(*lines)),
+        streams=model.streams,
         **{key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS},
     )
 
 
 def all_metrics(predictions: Predictions, classes: tuple[str, ...], polarity: tuple[int, ...]) -> dict[str, object]:
-    """Recognition metrics, `loss`, `left_out` and, where courses are annotated, `temporal` with localisation."""
-    metrics = recognition_metrics(predictions.scores.argmax(axis=1), predictions.labels, classes, polarity)
+    """Recognition metrics, `loss`, `left_out`, `lacking`; where courses are annotated `temporal` with localisation.
+
+    lacking: of each modality that the model takes, how many videos were scored without it.
+    intervals: the 95 % interval of `acc_e f1_e acc_s f1_s` and of the temporal `kl` and `map`.
+    """
+    predicted, labels, n_videos = predictions.scores.argmax(axis=1), predictions.labels, len(predictions.keys)
+    metrics = recognition_metrics(predicted, labels, classes, polarity)
     metrics |= {"loss": predictions.loss, "left_out": len(predictions.left_out)}
+    metrics["lacking"] = {
+        name: int((~predictions.given[:, MODALITIES.index(name)]).sum()) for name in predictions.streams
+    }
     temporal = temporal_metrics(predictions.truth, predictions.temporal)
+    rankings = localise(predictions, classes) if temporal else []
     if temporal:
-        metrics["temporal"] = temporal | localisation_metrics(predictions, classes)
+        metrics["temporal"] = temporal | mean_average_precision(rankings, n_videos)
+    kl = kl_of_videos(predictions.truth, predictions.temporal)
+    # a video is drawn by its key, since several processes give another order
+    places = np.argsort(sorted(range(n_videos), key=predictions.keys.__getitem__))
+
+    def statistics(drawn: np.ndarray) -> dict[str, np.ndarray]:
+        drawn = drawn[:, places]
+        of_course = {"kl": drawn_mean(kl, drawn), "map": drawn_map(rankings, drawn)} if rankings else {}
+        return drawn_recognition(predicted, labels, polarity, drawn) | of_course
+
+    metrics["intervals"] = bootstrap_intervals(statistics, n_videos)
     return metrics
 
 
-def localisation_metrics(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, float]:
-    """Mean average precision over the videos that carry a course."""
+def localise(predictions: Predictions, classes: tuple[str, ...]) -> list[Ranking]:
+    """The detections of every annotated class, in the videos that carry a course, against the annotated intervals."""
     index = {name: i for i, name in enumerate(classes)}
     annotated = [
         Interval(video, index[segment.label], segment.start, segment.end)
@@ -111,4 +137,4 @@ def localisation_metrics(predictions: Predictions, classes: tuple[str, ...]) -> 
         for video in sorted({interval.video for interval in annotated})
         for interval in detect(predictions.temporal[video], predictions.blocks[video], video)
     ]
-    return mean_average_precision(detections, annotated)
+    return rank_classes(detections, annotated)

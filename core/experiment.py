@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import logging.handlers
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from core import distributed
+from core.files import PART, remove, remove_parts, write_json
 
 FLAGS, METRICS = "flags.json", "metrics.json"
 LAST, BEST, PRETRAINED = "last.pt", "best.pt", "pretrained.pt"
+JOB = "job"  # beside the flags: which torchrun it was
 
 
 class ExperimentError(ValueError):
@@ -25,11 +26,11 @@ class ExperimentError(ValueError):
 def check_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """See that a run may use the folder, before anything is read or written. Raises ExperimentError."""
     if resume:
-        if not (folder / LAST).is_file():
+        if not (folder / LAST).is_file() and not (folder / FLAGS).is_file():
             raise ExperimentError(f"{folder}: nothing to resume, {LAST} is not there; leave out --resume to start it")
     elif folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ExperimentError(f"{folder}: is no folder of its own; choose another --expr_name")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and not all(path.name.startswith(PART) for path in folder.iterdir()):
         if not overwrite:
             raise ExperimentError(
                 f"{folder}: an experiment of this name exists; continue it with --resume, replace it with --overwrite "
@@ -40,30 +41,33 @@ def check_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> None:
-    """Make the folder and write its flags; what `check_experiment` let pass is replaced. Raises ExperimentError."""
+    """Make the folder and write its flags; what `check_experiment` let pass is replaced.
+
+    Raises ExperimentError and FileError.
+    """
     try:
         if not resume and folder.exists():
-            shutil.rmtree(folder)
+            for path in sorted(folder.iterdir(), key=lambda path: path.name != LAST):
+                if path.name != FLAGS:  # by which what is left can still be replaced, should this be interrupted
+                    remove(path)
         folder.mkdir(parents=True, exist_ok=True)
+        remove_parts(folder)
     except OSError as error:
         raise ExperimentError(f"{folder}: cannot be made ({error.strerror}); choose another --result_path") from None
-    write_json(folder / FLAGS, flags)
+    write_json(folder / FLAGS, flags | {JOB: distributed.job()})
 
 
-def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """As `write_text` does. Raises ExperimentError."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside `path`, then rename. Raises ExperimentError."""
-    temporary = path.with_name(f".{path.name}.part")
+def read_flags(folder: Path) -> dict[str, Any]:
+    """What `open_experiment` wrote. Raises ExperimentError."""
     try:
-        # a file name may hold bytes that are no UTF-8, which Python knows as code points and JSON as \udcNN
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    except OSError as error:
-        raise ExperimentError(f"{path}: cannot be written ({error.strerror})") from None
+        return json.loads((folder / FLAGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{folder / FLAGS}: cannot be read ({error}); start again with --overwrite") from None
+
+
+def is_of_this_job(folder: Path) -> bool:
+    """Whether the torchrun that started this process began the experiment, or went on with it."""
+    return (folder / FLAGS).is_file() and read_flags(folder).get(JOB) == distributed.job()
 
 
 class _Kept(logging.handlers.MemoryHandler):
@@ -86,6 +90,22 @@ class _BarFriendly(logging.StreamHandler):
         sys.stdout.flush()
 
 
+class _File(logging.FileHandler):
+    """A log that goes on in the terminal alone while the disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            print(f"{self.baseFilename}: cannot be written ({error.strerror}); the run goes on", file=sys.stderr)
+
+
 def start_log(file: Path | None) -> None:
     """Log to the terminal and, with a time stamp, to `file`; what came before there was a file is added to it."""
     terminal = _BarFriendly()
@@ -94,7 +114,7 @@ def start_log(file: Path | None) -> None:
     if file is None:
         handlers.append(_before_file)
     else:
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_File(file))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _before_file.setTarget(handlers[-1])
         _before_file.flush()

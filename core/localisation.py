@@ -45,47 +45,80 @@ def detect(distribution: np.ndarray, blocks: np.ndarray, video: int) -> list[Int
     return list(found.values())
 
 
-def mean_average_precision(
+@dataclass(frozen=True)
+class Ranking:
+    """The detections of one class in the order of their scores (D), and its annotated intervals (n)."""
+
+    videos: np.ndarray  # (D,) the video of each detection
+    hits: np.ndarray  # (T, D) bool, whether it finds an annotated interval at each tIoU threshold
+    truth: np.ndarray  # (n,) the video of each annotated interval
+
+
+def rank_classes(
     detections: Sequence[Interval], truth: Sequence[Interval], thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> list[Ranking]:
+    """One ranking for each class that the truth holds."""
+    return [
+        rank([d for d in detections if d.label == label], [t for t in truth if t.label == label], thresholds)
+        for label in sorted({interval.label for interval in truth})
+    ]
+
+
+def rank(detections: Sequence[Interval], truth: Sequence[Interval], thresholds: Sequence[float]) -> Ranking:
+    """Match the detections of one class with its annotated intervals; of equal scores the first comes first."""
+    ranked = sorted(detections, key=lambda interval: -interval.score)
+    hits = np.zeros((len(thresholds), len(ranked)), dtype=bool)
+    for row, threshold in enumerate(thresholds):
+        free: dict[int, list[Interval]] = defaultdict(list)
+        for interval in truth:
+            free[interval.video].append(interval)
+        for place, found in enumerate(ranked):
+            candidates = free[found.video]
+            best = max(candidates, key=lambda true: overlap(found, true), default=None)
+            if best is not None and overlap(found, best) >= threshold:
+                candidates.remove(best)
+                hits[row, place] = True
+    videos = (np.array([interval.video for interval in each], dtype=int) for each in (ranked, truth))
+    return Ranking(next(videos), hits, next(videos))
+
+
+def average_precisions(ranking: Ranking, drawn: np.ndarray) -> np.ndarray:
+    """Average precision (R, T) of one class in resamples of the videos, NaN where one holds no annotated interval.
+
+    drawn (R, N) says how often each video counts: a video that is drawn twice has its detections and its annotated
+    intervals twice.
+    """
+    counted = drawn[:, ranking.videos]
+    seen = counted.cumsum(axis=1)
+    columns = []
+    for hits in ranking.hits:
+        # between two hits precision only falls, so that hits are all that interpolation has to look at
+        found = counted[:, hits]
+        precision = found.cumsum(axis=1) / np.maximum(seen[:, hits], 1)
+        interpolated = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        columns.append((found * interpolated).sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return np.stack(columns, axis=1) / drawn[:, ranking.truth].sum(axis=1, keepdims=True)
+
+
+def mean_average_precision(
+    rankings: Sequence[Ranking], n_videos: int, thresholds: Sequence[float] = IOU_THRESHOLDS
 ) -> dict[str, float]:
-    """`map` and `map@t` for each tIoU threshold, means over the classes that the truth holds; {} without truth."""
-    labels = sorted({interval.label for interval in truth})
-    if not labels:
+    """`map` and `map@t` for each tIoU threshold that the rankings were made with, means over classes; {} of none."""
+    if not rankings:
         return {}
-    table = np.array(
-        [
-            [
-                average_precision(
-                    [d for d in detections if d.label == label], [t for t in truth if t.label == label], threshold
-                )
-                for threshold in thresholds
-            ]
-            for label in labels
-        ]
-    )
+    once = np.ones((1, n_videos))
+    table = np.concatenate([average_precisions(ranking, once) for ranking in rankings])
     by_threshold = {f"map@{t:.2f}": float(value) for t, value in zip(thresholds, table.mean(axis=0), strict=True)}
     return {"map": float(table.mean()), **by_threshold}
 
 
-def average_precision(detections: Sequence[Interval], truth: Sequence[Interval], threshold: float) -> float:
-    """Average precision of the detections of one class at one tIoU threshold; 0 without detections."""
-    free: dict[int, list[Interval]] = defaultdict(list)
-    for interval in truth:
-        free[interval.video].append(interval)
-    hits = np.zeros(len(detections))
-    for rank, found in enumerate(sorted(detections, key=lambda interval: -interval.score)):
-        candidates = free[found.video]
-        best = max(candidates, key=lambda true: overlap(found, true), default=None)
-        if best is not None and overlap(found, best) >= threshold:
-            candidates.remove(best)
-            hits[rank] = 1
-    if not hits.any():
-        return 0.0
-    true_positives = hits.cumsum()
-    precision = true_positives / np.arange(1, len(hits) + 1)
-    recall = true_positives / len(truth)
-    interpolated = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((np.diff(recall, prepend=0.0) * interpolated).sum())
+def drawn_map(rankings: Sequence[Ranking], drawn: np.ndarray) -> np.ndarray:
+    """`map` (R,) of resamples, each over the classes that it holds; NaN where it holds none."""
+    per_class = np.stack([average_precisions(ranking, drawn).mean(axis=1) for ranking in rankings], axis=1)
+    held = ~np.isnan(per_class)
+    with np.errstate(invalid="ignore"):
+        return np.where(held, per_class, 0).sum(axis=1) / held.sum(axis=1)
 
 
 def overlap(a: Interval, b: Interval) -> float:

@@ -9,22 +9,33 @@ from torch import Tensor
 from models.mbt import MBTOutput
 
 
-def polarity_consistent_cross_entropy(scores: Tensor, labels: Tensor, polarity: Tensor, penalty: float) -> Tensor:
+def polarity_consistent_cross_entropy(
+    scores: Tensor, labels: Tensor, polarity: Tensor, penalty: float, counted: Tensor | None = None
+) -> Tensor:
     """Cross-entropy that counts a prediction of the opposite sentiment `1 + penalty` times (VAANet, Zhao et al. 2020).
 
-    scores (B, C), labels (B,) int64, polarity (C,) in {-1, 0, +1}. A neutral class is opposite to none.
+    scores (B, C), labels (B,) int64, polarity (C,) in {-1, 0, +1}. A neutral class is opposite to none. counted: bool
+    (B,), videos whose loss counts, all if None; the mean is that over all B, so that parts of a batch add up.
     """
     opposite = polarity[scores.argmax(dim=1)] * polarity[labels] < 0
     scores = _at_least_float32(scores)
     per_video = F.cross_entropy(scores, labels, reduction="none")
-    return (per_video * (1 + penalty * opposite)).mean()
+    weights = 1 + penalty * opposite
+    return (per_video * (weights if counted is None else weights * counted)).mean()
 
 
 def classification_losses(scores: MBTOutput, labels: Tensor, polarity: Tensor, penalty: float) -> dict[str, Tensor]:
-    """Polarity-consistent cross-entropy of the `visual` and of the `audio` head, and their sum `loss`."""
-    visual = polarity_consistent_cross_entropy(scores.visual_scores, labels, polarity, penalty)
-    audio = polarity_consistent_cross_entropy(scores.audio_scores, labels, polarity, penalty)
-    return {"loss": visual + audio, "visual": visual, "audio": audio}
+    """Polarity-consistent cross-entropy of the head of each stream, by its name, and their sum `loss`.
+
+    A video that lacks a stream adds nothing to the loss of its head.
+    """
+    losses = {
+        name: polarity_consistent_cross_entropy(
+            each, labels, polarity, penalty, None if scores.present is None else scores.present[name]
+        )
+        for name, each in scores.stream_scores.items()
+    }
+    return {"loss": sum(losses.values()), **losses}
 
 
 def temporal_distribution_kl(target: Tensor, student_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,3 +29,20 @@ def recognition_metrics(
         "confusion_matrix": matrix.tolist(),
         "n_videos": len(labels),
     }
+
+
+def drawn_recognition(
+    predicted: np.ndarray, labels: np.ndarray, polarity: Sequence[int], drawn: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`acc_e f1_e acc_s f1_s` of resamples, (R,) each: drawn (R, N) says how often each of the N videos counts."""
+    sign, n_videos = np.asarray(polarity), drawn.sum(axis=1)
+    scores = {}
+    for kind, truth, found in (("e", labels, predicted), ("s", sign[labels], sign[predicted])):
+        right = truth == found
+        weighted = np.zeros(len(drawn))
+        for label in np.unique(truth):
+            support, taken = drawn @ (truth == label), drawn @ (found == label)
+            # F1 is 2 TP / (support + taken), its weight the support
+            weighted += support * 2 * (drawn @ (right & (truth == label))) / np.maximum(support + taken, 1)
+        scores[f"acc_{kind}"], scores[f"f1_{kind}"] = drawn @ right / n_videos, weighted / n_videos
+    return scores

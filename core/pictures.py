@@ -32,8 +32,9 @@ _CAPTION = (
 def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     """The picture of a video with the emotions `classes`, at most 14 x 9 inches.
 
-    Its axes are labelled frames, sound, words, target, recovered and, where there is an annotation, truth; segment s is
-    column s of each. pyplot does not know the figure: it is gone with its last reference, and closing it does no harm.
+    Its axes are labelled frames, sound (of a model that hears), words, target, recovered and, where there is an
+    annotation, truth; segment s is column s of each. pyplot does not know the figure: it is gone with its last
+    reference, and closing it does no harm.
     """
     n_segments, height, width = len(view.frames), *view.frames.shape[2:]
     names = [plain(name, 24) for name in classes]
@@ -45,11 +46,10 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
     shown = min(0.93 * column, _FRAME * width / max(width, height))  # width of a frame
     below = 0.5 + legend_height(names, inches)
     # (height, space above) of each row, from the top
-    rows = {
-        "frames": (shown * height / width, 0.8),
-        "sound": (min(shown, 0.9), 0.06),
-        "words": (_LINE * min(max(1, *map(len, view.words)), _MAX_LINES), 0.1),
-    }
+    rows = {"frames": (shown * height / width, 0.8)}
+    if view.fbank.numel():
+        rows["sound"] = (min(shown, 0.9), 0.06)
+    rows["words"] = (_LINE * min(max(1, *map(len, view.words)), _MAX_LINES), 0.1)
     left_over = (_MAX_HEIGHT - below - sum(map(sum, rows.values()))) / len(panels)
     rows |= dict.fromkeys(panels, (min(max(left_over - 0.3, 0.5), 1.0), 0.3))
     total = below + sum(map(sum, rows.values()))
@@ -63,7 +63,8 @@ def draw_view(view: VideoView, classes: Sequence[str]) -> Figure:
         place = (_LEFT / inches, bottom / total, n_segments * column / inches, high / total)
         axes[name] = figure.add_axes(place, label=name)
     _draw_frames(axes["frames"], view, shown / column, points=min(8.0, 9 * column))
-    _draw_sound(axes["sound"], view, shown / column)
+    if "sound" in axes:
+        _draw_sound(axes["sound"], view, shown / column)
     _draw_words(axes["words"], view, colours, 72 * column)
     _draw_panels({name: axes[name] for name in panels}, view, colours, min(shown / column, 0.8))
 

@@ -24,7 +24,7 @@ AT_ONCE = 8  # segments on the device
 
 
 class PredictionError(ValueError):
-    """A model gave scores that are not numbers."""
+    """A model gave scores that are not numbers, or a video has nothing of what it takes."""
 
 
 class Clip(Protocol):
@@ -43,6 +43,7 @@ class Video(Protocol):
     segment_seconds: float
     blocks: np.ndarray  # (S, 2) seconds
     texts: list[str]  # of the S segments
+    pieces: tuple[Tensor, Tensor]  # ids and mask (S, L) of the texts' word pieces
     cues: list[list[Any]]  # affective words in the texts: start, end and a cue of sentiment, emotion (C,) and degree
     subtitles: str | None
     sound: np.ndarray | None
@@ -77,7 +78,7 @@ class Predictor:
         features, thumbnails = self._features(video)
         with self.settings.autocast():
             outputs = [
-                self.model.classify(*(part if part is None else part[:, start:end] for part in features))
+                self.model.classify({name: each[:, start:end] for name, each in features.items()})
                 for start, end in windows(len(thumbnails), self.window)
             ]
         video_scores = torch.cat([output.video_scores for output in outputs]).double().cpu()
@@ -108,22 +109,34 @@ class Predictor:
         )
         return prediction, thumbnails
 
-    def _features(self, video: Video) -> tuple[tuple[Tensor, Tensor | None], list[bytes]]:
-        """Visual and audio features (1, S, D), and the thumbnails."""
-        found: list[tuple[Tensor, Tensor | None]] = []
+    def _features(self, video: Video) -> tuple[dict[str, Tensor], list[bytes]]:
+        """Features (1, S, D) of each stream that the video has, and the thumbnails."""
+        streams = [
+            name for name in self.model.streams
+            if name == "visual" or (video.sound if name == "audio" else video.subtitles) is not None
+        ]  # fmt: skip
+        if not streams:
+            wanted = " or ".join({"audio": "sound", "text": "subtitles"}[name] for name in self.model.streams)
+            raise PredictionError(f"has no {wanted}, and the model knows nothing else")
+        found: dict[str, list[Tensor]] = {name: [] for name in streams}
+        pieces = iter(zip(*video.pieces, strict=True)) if "text" in streams else iter(())
         thumbnails: list[bytes] = []
         clips, device = video.clips(), self.settings.device
         name = one_line(video.path.name)
         with tqdm(total=len(video.blocks), desc=name, unit="segment", leave=False, dynamic_ncols=True) as bar:
             while batch := list(islice(clips, AT_ONCE)):
-                frames = torch.stack([clip.frames for clip in batch]).to(device)
-                fbank = None if video.sound is None else torch.stack([clip.fbank for clip in batch]).to(device)
+                given = {
+                    "visual": lambda clips: (torch.stack([clip.frames for clip in clips]),),
+                    "audio": lambda clips: (torch.stack([clip.fbank for clip in clips]),),
+                    "text": lambda clips: tuple(map(torch.stack, zip(*islice(pieces, len(clips)), strict=True))),
+                }
+                media = {name: tuple(each.to(device) for each in given[name](batch)) for name in streams}
                 with self.settings.autocast():
-                    found.append(self.model.encode(frames, fbank).features)
+                    for name, features in self.model.encode(media).features.items():
+                        found[name].append(features)
                 thumbnails += [clip.thumbnail for clip in batch]
                 bar.update(len(batch))
-        visual, audio = zip(*found, strict=True)
-        return (torch.cat(visual)[None], None if video.sound is None else torch.cat(audio)[None]), thumbnails
+        return {name: torch.cat(each)[None] for name, each in found.items()}, thumbnails
 
     def _words(self, video: Video, scores: Tensor) -> list[tuple[Word, ...]]:
         """The words of every segment, verified against the temporal scores (1, S, C)."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.experiment import ExperimentError, write_json, write_text
+from core.experiment import ExperimentError
+from core.files import PART, remove, remove_parts, write_json, write_text
 from core.prediction import SCHEMA_VERSION, SENTIMENTS, Prediction, Segment
 from core.report import one_line
 
@@ -35,7 +38,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction]) -> None:
-    """One line per segment of all predictions, which are of one model. Raises ExperimentError."""
+    """One line per segment of all predictions, which are of one model. Raises FileError."""
     classes = predictions[0].classes
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -49,13 +52,32 @@ def write_csv(path: Path, predictions: Sequence[Prediction]) -> None:
 
 
 def write_folder(folder: Path, prediction: Prediction) -> None:
-    """What is kept of one video: prediction.json and segments.csv. Raises ExperimentError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExperimentError(f"{one_line(folder)}: cannot be made ({error.strerror}); choose another --out") from None
+    """What is kept of one video: prediction.json and segments.csv. Raises FileError."""
     write_json(folder / "prediction.json", as_json(prediction))
     write_csv(folder / "segments.csv", [prediction])
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Where to write what becomes `folder` at the end; what is there by then keeps files of other names.
+
+    Raises ExperimentError.
+    """
+    temporary = folder.with_name(f"{PART}{os.getpid()}-{folder.name}")
+    try:
+        remove_parts(folder.parent, folder.name)
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise ExperimentError(f"{one_line(folder)}: cannot be made ({error.strerror}); choose another --out") from None
+    try:
+        yield temporary
+        if folder.is_dir():
+            for path in temporary.iterdir():
+                path.replace(folder / path.name)
+        else:
+            temporary.replace(folder)
+    finally:
+        remove(temporary)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ distribution Q; its attention chooses what to mask. One pass of the student over
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ from models.masking import (
     tube_mask,
     visible_indices,
 )
-from models.mbt import MBT, SegmentTokens
+from models.mbt import MBT, SegmentTokens, of_segments, segments_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class PretrainSettings:
     reveal: float = 0.1  # most attended patches that stay as hints, share of the masked ones
     distribution: bool = True  # recover the temporal emotion distribution
     unlabelled: bool = False
+    streams: tuple[str, ...] = ("visual", "audio")  # of the model
+    modality_dropout: float = 0.0  # share of the videos of which the student sees only some streams
     # of classification, contrast, distribution and patches
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.05)
 
@@ -76,8 +79,9 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
 
     The label is mixed into the teacher's belief about the video, with a share that goes from 1 to `label_share`.
     """
-    tokens = teacher.mbt.encode(batch.frames.flatten(0, 1), batch.fbank.flatten(0, 1))
-    output = teacher.mbt.score(tokens, len(batch))
+    present = batch.present()
+    tokens = teacher.mbt.encode(segments_of(batch.media()), of_segments(present, batch.blocks.shape[1]))
+    output = teacher.mbt.score(tokens, len(batch), present)
     belief = output.video_scores.softmax(dim=-1)
     prior = 0.0 if settings.unlabelled else 1 - (1 - settings.label_share) * progress
     if prior > 0:
@@ -104,32 +108,35 @@ def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ra
     """Masks of the N = B*S segments of a batch; None where nothing is masked."""
     if settings.masking == "none":
         return None
-    n_segments, device = len(taught.tokens.visual), taught.tokens.visual.device
-    visual, audio = teacher.mbt.visual, teacher.mbt.audio
-    # (times, places) of both grids; the sound's patches run over time within a frequency band
-    bands, steps = audio.grid
-    grids = (visual.grid[0], visual.grid[1] * visual.grid[2]), (steps, bands)
-    reveals = [0, 0]
-    if settings.masking == "random":
-        hidden = tuple(random_mask(n_segments, part.num_patches, ratio, device) for part in (visual, audio))
-    elif settings.masking in ("tube", "frame"):  # the same places, or the same bands, at all times; whole moments
-        draw = tube_mask if settings.masking == "tube" else frame_mask
-        seen, heard = (draw(n_segments, grid, ratio, device) for grid in grids)
-        hidden = seen, heard.unflatten(1, (steps, bands)).transpose(1, 2).flatten(1)
-    else:
+    attention = {}  # to the patches, where it decides
+    if settings.masking in ("emotion", "attention"):
         attention = teacher.mbt.class_attention(taught.tokens)
-        if settings.masking == "emotion":
-            by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
-            has_words = taught.verified.any(dim=-1).reshape(-1, 1)
-            attention = tuple(
-                torch.where(has_words, words, own) for words, own in zip(by_words, attention, strict=True)
-            )
-        reveals = [round(settings.reveal * masked_count(ratio, scores.shape[1])) for scores in attention]
-        hidden = tuple(
-            emotion_oriented_mask(scores, ratio, reveal) for scores, reveal in zip(attention, reveals, strict=True)
-        )
-    counts = (count_hidden(settings.masking, grid, ratio, n) for grid, n in zip(grids, reveals, strict=True))
-    return Masks(hidden, tuple(visible_indices(mask, n) for mask, n in zip(hidden, counts, strict=True)))
+    if settings.masking == "emotion":
+        by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
+        has_words = taught.verified.any(dim=-1).reshape(-1, 1)
+        attention = {name: torch.where(has_words, by_words[name], own) for name, own in attention.items()}
+    n_segments, device = taught.verified.shape[0] * taught.verified.shape[1], taught.verified.device
+    hidden, visible = {}, {}
+    for name in teacher.patched:
+        grid = times_and_places(name, teacher.mbt.encoder(name).grid)
+        reveal = 0
+        if name in attention:
+            reveal = round(settings.reveal * masked_count(ratio, attention[name].shape[1]))
+            hidden[name] = emotion_oriented_mask(attention[name], ratio, reveal)
+        elif settings.masking == "random":
+            hidden[name] = random_mask(n_segments, math.prod(grid), ratio, device)
+        else:  # the same places, or the same bands, at all times; whole moments
+            draw = tube_mask if settings.masking == "tube" else frame_mask
+            hidden[name] = draw(n_segments, grid, ratio, device)
+            if name == "audio":  # the sound's patches run over time within a band
+                hidden[name] = hidden[name].unflatten(1, grid).transpose(1, 2).flatten(1)
+        visible[name] = visible_indices(hidden[name], count_hidden(settings.masking, grid, ratio, reveal))
+    return Masks(hidden, visible)
+
+
+def times_and_places(stream: str, grid: tuple[int, ...]) -> tuple[int, int]:
+    """Instants of a grid of patches, (time, height, width) or (frequency, time), and patches at each of them."""
+    return (grid[0], grid[1] * grid[2]) if stream == "visual" else (grid[1], grid[0])
 
 
 def pretrain_losses(
@@ -139,28 +146,29 @@ def pretrain_losses(
     taught = teach(teacher, batch, settings, progress)
     ratio = settings.ratio(progress)
     masks = choose_masks(teacher, taught, settings, ratio)
-    output = student(batch.frames, batch.fbank, taught.words, masks and masks.visible)
+    output = student(batch.media(), taught.words, masks and masks.visible, student_present(batch, settings))
     scores, vectors = output.scores, output.words
     zero = scores.video_scores.new_zeros(())
 
     classification = zero
     if not settings.unlabelled:
         classification = classification_losses(scores, batch.labels, settings.polarity, settings.lambda_0)["loss"]
-    contrast = sum(
-        complementary_contrast(anchor, vectors.words, other, taught.verified, settings.contrast_temperature)
-        for anchor, other in ((vectors.visual, vectors.audio), (vectors.audio, vectors.visual))
-    )
+    contrast = zero
+    for name in student.patched:  # against the other stream, or where there is none against the same one
+        other = next((other for other in student.patched if other != name), name)
+        contrast = contrast + complementary_contrast(
+            vectors.gathered[name], vectors.words, vectors.gathered[other], taught.verified,
+            settings.contrast_temperature,
+        )  # fmt: skip
     distribution, degree, emotion = temporal_distribution_kl(taught.target, scores.segment_scores)
     patches = zero
     if masks is not None:
-        wanted = student.patch_targets(batch.frames, batch.fbank)
-        patches = sum(
-            patch_recovery(found, true, mask)
-            for found, true, mask in zip(output.recovered, wanted, masks.hidden, strict=True)
-        )
+        wanted = student.patch_targets(batch.media())
+        patches = sum(patch_recovery(output.recovered[name], wanted[name], masks.hidden[name]) for name in wanted)
     parts = (classification, contrast, distribution if settings.distribution else zero, patches)
     total = sum(weight * part for weight, part in zip(settings.weights, parts, strict=True))
-    watched = {"mask_ratio": zero + (0.0 if masks is None else masks.hidden[0].float().mean())}
+    masked = 0.0 if masks is None else masks.hidden[student.patched[0]].float().mean()
+    watched = {"mask_ratio": zero + masked}
     watched |= _watch(taught, batch, settings)
     return {
         "loss": total,
@@ -182,13 +190,26 @@ def finetune_losses(
     The baseline, a bare MBT, has no words to make a target of, so that its `weight` is 0.
     """
     mbt = student.mbt if isinstance(student, MART) else student
-    scores = mbt(batch.frames, batch.fbank)
+    scores = mbt(batch.media(), student_present(batch, settings))
     losses = classification_losses(scores, batch.labels, settings.polarity, settings.lambda_0)
     if weight:
         target = teach(teacher, batch, settings, progress=1.0).target
         losses["distribution"] = temporal_distribution_kl(target, scores.segment_scores)[0]
         losses["loss"] = losses["loss"] + weight * losses["distribution"]
     return losses
+
+
+def student_present(batch: VideoBatch, settings: PretrainSettings) -> dict[str, Tensor]:
+    """What the student has of each video: of `modality_dropout` of them each stream with chance 1/2, one at least."""
+    present = batch.present()
+    if not settings.modality_dropout:
+        return present
+    names = [name for name in present if name in settings.streams]
+    has = torch.stack([present[name] for name in names])  # (streams, B)
+    draw = torch.rand(has.shape, device=has.device).masked_fill(~has, -1.0)
+    stays = draw >= draw.amax(dim=0).clamp_max(0.5)
+    whole = torch.rand(has.shape[1], device=has.device) >= settings.modality_dropout
+    return present | dict(zip(names, has & (stays | whole), strict=True))
 
 
 @torch.no_grad()

@@ -14,17 +14,23 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from core.evaluation import STREAM_NAMES
+from core.files import whole
 from core.prediction import SENTIMENTS, Prediction
 
-_LOSSES = ("loss", "visual", "audio", "classification", "contrast", "distribution", "patches")
+_LOSSES = ("loss", "visual", "audio", "text", "classification", "contrast", "distribution", "patches")
 _HEADLINE = {"acc_e": "AccE", "f1_e": "F1E", "acc_s": "AccS", "f1_s": "F1S"}
+_NAMES = _HEADLINE | {"kl": "KL", "map": "mAP"}
 
 
 def metrics_table(metrics: dict[str, Any], title: str) -> str:
-    """Recognition in per cent, accuracy of each class, then the temporal measures if there are any."""
+    """Recognition in per cent, accuracy of each class, the temporal measures if there are any, then all intervals."""
     lines = [f"{title}: {metrics['n_videos']} videos, loss {metrics['loss']:.4f}"]
     if metrics["left_out"]:
         lines.append(f"  {metrics['left_out']} videos were left out because they could not be read")
+    for name, count in metrics["lacking"].items():
+        if count:
+            lines.append(f"  {count} of them scored without {STREAM_NAMES[name]}")
     lines.append("  " + "   ".join(f"{label} {100 * metrics[key]:6.2f}" for key, label in _HEADLINE.items()))
     for name, accuracy in metrics["per_class"].items():
         lines.append(f"  {name:<14} " + ("no videos" if accuracy is None else f"{100 * accuracy:6.2f}"))
@@ -39,7 +45,14 @@ def metrics_table(metrics: dict[str, Any], title: str) -> str:
         )
         at = ", ".join(f"{100 * v:.2f} at {k[4:]}" for k, v in temporal.items() if k.startswith("map@"))
         lines.append(f"  localisation: mAP {100 * temporal['map']:.2f} (tIoU: {at})")
+    if intervals := metrics["intervals"]:
+        told = (f"{_NAMES[key]} {_written(key, low)}-{_written(key, high)}" for key, (low, high) in intervals.items())
+        lines.append(f"  95 % intervals, from resampled videos: {', '.join(told)}")
     return "\n".join(lines)
+
+
+def _written(key: str, value: float) -> str:
+    return f"{value:.3f}" if key == "kl" else f"{100 * value:.2f}"
 
 
 def epoch_line(phase: str, epoch: int, n_epochs: int, means: dict[str, float], seconds_left: float) -> str:
@@ -110,11 +123,12 @@ def figures(metrics: dict[str, Any], classes: Sequence[str]) -> dict[str, Figure
 
 
 def save_figures(pictures: dict[str, Figure], folder: Path) -> list[Path]:
-    """PNG files in `folder`, made if it is not there; closes the figures."""
+    """PNG files in `folder`, made if it is not there; closes the figures. Raises FileError."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in pictures.items():
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=130)
+        with whole(paths[-1]) as temporary:
+            figure.savefig(temporary, dpi=130)
         plt.close(figure)
     return paths

@@ -13,6 +13,7 @@ from models.layers import TransformerLayer
 from models.mart import MART, MARTOutput
 from models.mbt import MBT, MBTOutput, SegmentTokens
 from models.tacl import WordVectors
+from models.text import TextEncoder
 
 for _output in (SegmentTokens, MBTOutput, WordVectors, MARTOutput):
     register_dataclass(_output)  # gathering for the backward pass hangs on the tensors in them
@@ -23,7 +24,9 @@ def shard(model: MART | MBT, *, teacher: bool) -> None:
 
     teacher: the model is only read, within `distributed.whole`.
     """
-    mbt, ignored = (model.mbt, set(model.text.parameters())) if isinstance(model, MART) else (model, set())
+    mbt = model.mbt if isinstance(model, MART) else model
+    texts = [module for module in model.modules() if isinstance(module, TextEncoder)]
+    ignored = {parameter for text in texts for parameter in text.parameters()}
     for layer in [module for module in model.modules() if isinstance(module, TransformerLayer)]:
         fully_shard(layer, reshard_after_forward=not teacher, ignored_params=ignored)
     for part in dict.fromkeys((mbt, model)):

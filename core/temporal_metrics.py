@@ -24,6 +24,12 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
     return float((p[held] * np.log(p[held] / np.maximum(q[held], _TINY))).sum())
 
 
+def kl_of_videos(truth: np.ndarray, recovered: np.ndarray) -> np.ndarray:
+    """KL divergence (N,) in nats of each of truth and recovered (N, S, C); NaN for a video without a course."""
+    pairs = zip(truth.astype(np.float64), recovered.astype(np.float64), strict=True)
+    return np.array([_kl(true, found) if true.any() else np.nan for true, found in pairs])
+
+
 def label_distribution_measures(truth: np.ndarray, recovered: np.ndarray) -> dict[str, float]:
     """Means over segments of truth and recovered (n, C), each row a distribution over emotions."""
     difference, total = np.abs(truth - recovered), np.maximum(truth + recovered, _TINY)

@@ -6,19 +6,18 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from core import checkpoint, distributed, experiment, report
+from core import checkpoint, distributed, experiment, interruption, report
 from core.board import Board
 from core.engine import StepSettings, TrainState, train_one_epoch
+from core.findings import Begun, NonFiniteLossError
 from core.optimizer import OptimizerSettings
 from datasets.video_batch import VideoBatch
 
@@ -47,8 +46,8 @@ class Trainer:
     """One run in its folder.
 
     learning_rate, weight_decay, warmup_epochs: of either phase's AdamW and schedule.
-    flags, data: stored with the checkpoints, plain values; data is what a prediction has to know of the training's:
-        classes, polarity, segment_seconds. save_every: epochs between checkpoints.
+    flags, data: stored with the checkpoints, plain values; data is what has to be known of the training's: classes,
+        polarity, segment_seconds, videos_per_step. save_every: epochs between checkpoints.
     """
 
     model: nn.Module
@@ -63,6 +62,7 @@ class Trainer:
     save_every: int = 1
     state: TrainState = field(init=False)
     best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "acc_e": -1.0})
+    scored: int = 0  # the last epoch that was scored on held-out videos
     board: Board = field(init=False)
     _optimizer: dict[str, Any] | None = None  # of the checkpoint that is continued
     _objective: nn.Module = field(init=False)  # of the phase that runs
@@ -78,11 +78,17 @@ class Trainer:
         state.step, state.epoch, state.first_step, self.best = (
             stored[name] for name in ("step", "epoch", "first_step", "best")
         )
+        state.begun = Begun(**stored.get("begun", {}))  # older checkpoints are of whole epochs alone, all scored
+        self.scored = stored.get("scored", state.epoch)
         self._optimizer = stored["optimizer"]
-        log.info("resumed after epoch %d, step %d", state.epoch, state.step)
+        part = f" and {state.begun.batches} batches" if state.begun.batches else ""
+        log.info("resumed after epoch %d%s, step %d", state.epoch, part, state.step)
 
     def save(self, name: str) -> None:
-        """Write everything that is needed to go on. All processes have to come; the first one writes."""
+        """Write everything that is needed to go on. All processes have to come; the first one writes.
+
+        Raises NonFiniteLossError, and writes nothing, where a weight is not a number.
+        """
         state = self.state
         content = {
             "model": checkpoint.trained_weights(self.model),
@@ -90,40 +96,56 @@ class Trainer:
             "optimizer": checkpoint.optimizer_state(state.optimizer),
             "step": state.step,
             "epoch": state.epoch,
+            "begun": asdict(state.begun),
             "first_step": state.first_step,
             "best": self.best,
+            "scored": self.scored,
             "flags": self.flags,
             **self.data,
         }
+        for part in ("model", "ema"):
+            wrong = [name for name, value in content[part].items() if not value.isfinite().all()]
+            if wrong:
+                raise NonFiniteLossError(
+                    f"{len(wrong)} weights are not finite at step {state.step}, the first of them {wrong[0]}; what was "
+                    "saved before is good: start again with a lower --learning_rate"
+                )
         if distributed.is_first():
+            self.board.flush()  # what TensorBoard shows belongs to it, too
             checkpoint.save_checkpoint(self.folder / name, content)
         distributed.wait()
 
     def run(self, phases: list[Phase], loader: DataLoader) -> None:
-        """All epochs that are not behind yet. Raises NonFiniteLossError and what reading data raises."""
+        """All epochs that are not behind yet.
+
+        A signal ends it behind the step that runs, when everything is in the checkpoint. Raises KeyboardInterrupt or
+        Terminated then, NonFiniteLossError and what reading data raises.
+        """
         self.board = Board(self.folder / "tensorboard", self.state.step + 1)
-        started, resumed_at, n_epochs = time.perf_counter(), self.state.epoch, phases[-1].end
-        for phase in phases:
-            if self.state.epoch >= phase.end:
-                continue
-            self._begin(phase, loader)
-            while self.state.epoch < phase.end and not self._is_over(phase):
-                means = self._train_epoch(phase, loader)
-                per_epoch = (time.perf_counter() - started) / (self.state.epoch - resumed_at)
-                seconds_left = per_epoch * (n_epochs - self.state.epoch)
-                line = report.epoch_line(phase.name, self.state.epoch, n_epochs, means, seconds_left)
-                log.info(line + self._score(phase))
-                ended = self.state.epoch == phase.end
-                if self.state.epoch % self.save_every == 0 or ended or phase.patience:
-                    self.save(experiment.LAST)
-                if ended and phase.checkpoint:
-                    self.save(phase.checkpoint)
-            if self.state.epoch < phase.end:
-                log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
+        started, resumed_at, n_steps = time.perf_counter(), self.state.step, self._n_steps(loader, phases[-1].end)
+        with interruption.deferred() as signalled:
+            for phase in phases:
+                if self.state.epoch >= phase.end and not self._is_unscored(phase):
+                    continue
+                self._begin(phase, loader)
+                self._score(phase, signalled)
+                while self.state.epoch < phase.end and not self._is_over(phase):
+                    means = self._train_epoch(phase, loader, signalled)
+                    per_step = (time.perf_counter() - started) / max(self.state.step - resumed_at, 1)
+                    seconds_left = per_step * (n_steps - self.state.step)
+                    log.info(report.epoch_line(phase.name, self.state.epoch, phases[-1].end, means, seconds_left))
+                    ended = self.state.epoch == phase.end
+                    if ended and phase.checkpoint:
+                        self.save(phase.checkpoint)
+                    if self.state.epoch % self.save_every == 0 or ended or phase.accuracy is not None:
+                        self.save(experiment.LAST)
+                    self._score(phase, signalled)
+                if self.state.epoch < phase.end:
+                    log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
 
     def _begin(self, phase: Phase, loader: DataLoader) -> None:
         state, n_steps = self.state, self._n_steps(loader, phase.end - phase.first)
-        begun = state.epoch > phase.first
+        begun = state.epoch > phase.first or state.begun.batches > 0
         if not begun:
             state.first_step = state.step
         warmup_steps = round(self.warmup_epochs * self._n_steps(loader, 1))
@@ -147,37 +169,56 @@ class Trainer:
     def _n_steps(self, loader: DataLoader, n_epochs: int) -> int:
         return n_epochs * math.ceil(len(loader) / self.settings.accu_step)
 
-    def _train_epoch(self, phase: Phase, loader: DataLoader) -> dict[str, float]:
-        state, n_steps = self.state, self._n_steps(loader, phase.end - phase.first)
-        loader.batch_sampler.set_epoch(state.epoch)
-        # a continued run draws as an unbroken one does, and each process for itself
-        draw = np.random.SeedSequence((self.flags["seed"], state.epoch, distributed.rank()))
-        torch.manual_seed(int(draw.generate_state(1, np.uint64)[0]))
-        means, left_out = train_one_epoch(
+    def _train_epoch(self, phase: Phase, loader: DataLoader, signalled: Callable[[], int]) -> dict[str, float]:
+        """The epoch, or what is left of it. Raises KeyboardInterrupt or Terminated, once all is saved."""
+        state = self.state
+        loader.batch_sampler.set_epoch(state.epoch, state.begun.batches)
+        found = train_one_epoch(
             state,
             loader,
             self.settings,
             objective=self._objective,
             n_batches=len(loader),
-            on_step=lambda step, values: self.board.scalars("step", values, step),
+            on_step=self._show_step,
+            stop=lambda: bool(signalled()),
         )
+        if found is None:
+            self.save(experiment.LAST)
+            log.info("stopped at step %d and saved", state.step)
+            interruption.end(max(distributed.gathered(signalled())))
+        means, left_out = found
         for line in left_out:
             log.warning("left out: %s", line)
         self.board.scalars("epoch", means, state.epoch)
         if phase.show is not None:
-            self.board.figures(phase.name, phase.show(self._progress(n_steps)), state.step)
+            progress = self._progress(self._n_steps(loader, phase.end - phase.first))
+            self.board.figures(phase.name, phase.show(progress), state.step)
         return means
+
+    def _show_step(self, step: int, values: dict[str, float]) -> None:
+        if step % self.settings.log_every == 0:
+            self.board.scalars("step", values, step)
 
     def _progress(self, n_steps: int) -> float:
         return min((self.state.step - self.state.first_step) / n_steps, 1.0)
 
-    def _score(self, phase: Phase) -> str:
-        """Held-out accuracy for the log, and the best epoch's checkpoint."""
-        if phase.accuracy is None:
-            return ""
-        accuracy = phase.accuracy()
+    def _is_unscored(self, phase: Phase) -> bool:
+        return phase.accuracy is not None and self.state.epoch > max(phase.first, self.scored)
+
+    def _score(self, phase: Phase, signalled: Callable[[], int]) -> None:
+        """Held-out accuracy of an epoch that has none yet, and the best epoch's checkpoint.
+
+        The epoch has been saved: a signal ends it at once.
+        """
+        if not self._is_unscored(phase):
+            return
+        if signalled():
+            interruption.end(signalled())
+        with interruption.at_once():
+            accuracy = phase.accuracy()
+        self.scored = self.state.epoch
         self.board.scalars("held_out", {"acc_e": accuracy}, self.state.epoch)
+        log.info("held-out AccE %.2f after epoch %d", 100 * accuracy, self.state.epoch)
         if accuracy > self.best["acc_e"]:
             self.best = {"epoch": self.state.epoch, "acc_e": accuracy}
             self.save(experiment.BEST)
-        return f", held-out AccE {100 * accuracy:.2f}"

@@ -48,7 +48,8 @@ def view_videos(
         unnamed = replace(batch, keys=[])  # the teacher keeps the words of videos that it knows by name
         taught = teach(teacher, unnamed, settings, progress)
         masks = choose_masks(teacher, taught, settings, settings.ratio(progress))
-        scores = student(batch.frames, batch.fbank, taught.words, masks and masks.visible).scores.segment_scores
+        output = student(batch.media(), taught.words, masks and masks.visible, batch.present())
+        scores = output.scores.segment_scores
         last = last_stage(
             taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,
             settings.polarity, settings.threshold,
@@ -56,11 +57,13 @@ def view_videos(
     recovered = temporal_emotion_distribution_of(scores.double()).float()
     (n_videos, n_segments), middle = batch.frames.shape[:2], batch.frames.shape[3] // 2
     visual_mask = audio_mask = [None] * n_videos
-    if masks is not None:
-        visual, audio = student.mbt.visual, student.mbt.audio
+    hidden = {} if masks is None else masks.hidden
+    if "visual" in hidden:
+        visual = student.mbt.visual
         tubelet = middle // visual.patch_embed.kernel_size[0]
-        visual_mask = masks.hidden[0].reshape(n_videos, n_segments, *visual.grid)[:, :, tubelet].cpu()
-        audio_mask = masks.hidden[1].reshape(n_videos, n_segments, *audio.grid).cpu()
+        visual_mask = hidden["visual"].reshape(n_videos, n_segments, *visual.grid)[:, :, tubelet].cpu()
+    if "audio" in hidden:
+        audio_mask = hidden["audio"].reshape(n_videos, n_segments, *student.mbt.audio.grid).cpu()
     return [
         VideoView(
             key=batch.keys[i],

@@ -1,11 +1,12 @@
 """The annotation file: which videos there are, their class, their subset and, where known, their emotional course.
 
     {"labels": [...], "polarity": [-1 | 0 | 1, ...],
-     "database": {ID: {"subset": "training" | "validation",
+     "database": {ID: {"subset": "training" | "validation", "subsets": ["training" | "validation" | null, ...],
                        "annotations": {"label": ..., "segments": [{"start", "end", "label", "intensity"}]}}}}
 
-`polarity`, `segments` and `intensity` (default 1) are optional. A video is known by (label, id), because VideoEmotion-8
-has one id in two classes; such a database key is written `label/id`.
+`polarity`, `subsets`, `segments` and `intensity` (default 1) are optional. Of several splits `subsets` holds each one's
+subset, null where the video is in neither, and `subset` repeats the first. A video is known by (label, id), because
+VideoEmotion-8 has one id in two classes; such a database key is written `label/id`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,12 +40,13 @@ class AnnotatedSegment:
 
 @dataclass(frozen=True)
 class Video:
-    """One video of the dataset; (label, id) is its key."""
+    """One video of the dataset; (label, id) is its key. `subsets` holds those of all splits, if there are several."""
 
     id: str
     label: str
-    subset: str
+    subset: str | None
     segments: tuple[AnnotatedSegment, ...] = ()
+    subsets: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,18 @@ class Annotation:
     videos: tuple[Video, ...]
     polarity: tuple[int, ...] | None = None
 
-    def subset(self, name: str) -> tuple[Video, ...]:
-        """The videos of "training" or "validation", in the file's order; maybe none."""
+    @property
+    def n_splits(self) -> int:
+        """How many ways of dividing the videos the file holds, at least 1."""
+        return (len(self.videos[0].subsets) if self.videos else 0) or 1
+
+    def subset(self, name: str, split: int = 1) -> tuple[Video, ...]:
+        """The videos of "training" or "validation" in a split, from 1, in the file's order; maybe none."""
         if name not in SUBSETS:
             raise ValueError(f"subset is one of {SUBSETS}, not {name!r}")
-        return tuple(video for video in self.videos if video.subset == name)
+        if not 1 <= split <= self.n_splits:
+            raise ValueError(f"split is 1 to {self.n_splits}, not {split}")
+        return tuple(video for video in self.videos if (video.subsets or (video.subset,))[split - 1] == name)
 
 
 def read_annotation(path: Path | str) -> Annotation:
@@ -91,6 +101,8 @@ def write_annotation(path: Path | str, annotation: Annotation) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # by a killed process
+            left.unlink(missing_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
@@ -179,6 +191,11 @@ def _parse(text: str) -> Annotation:
     repeated = [pair for pair, count in Counter((video.label, video.id) for video in videos).items() if count > 1]
     if repeated:
         raise _Fault(f"video {shown('/'.join(repeated[0]))} is listed more than once")
+    for (key, _), video in zip(entries, videos, strict=True):
+        if len(video.subsets) != len(videos[0].subsets):
+            raise _Fault(
+                f'video {shown(key)}: {len(video.subsets)} "subsets", the first video has {len(videos[0].subsets)}'
+            )
     return Annotation(tuple(labels), videos, None if polarity is None else tuple(polarity))
 
 
@@ -186,8 +203,7 @@ def _video(key: str, entry: Any, labels: list[str]) -> Video:
     where = f"video {shown(key)}"
     if not isinstance(entry, dict):
         raise _Fault(f"{where} is not an object")
-    if entry.get("subset") not in SUBSETS:
-        raise _Fault(f'{where}: "subset" is {shown(entry.get("subset"))}, neither "training" nor "validation"')
+    subsets = _subsets(where, entry)
     annotations = entry.get("annotations")
     if not isinstance(annotations, dict) or "label" not in annotations:
         raise _Fault(f'{where}: "annotations" with a "label" is missing')
@@ -202,7 +218,22 @@ def _video(key: str, entry: Any, labels: list[str]) -> Video:
     if not isinstance(segments, list):
         raise _Fault(f'{where}: "segments" is not a list')
     checked = tuple(_segment(f"{where}, segment {number}", raw, labels) for number, raw in enumerate(segments, 1))
-    return Video(id, label, entry["subset"], checked)
+    return Video(id, label, entry.get("subset"), checked, subsets)
+
+
+def _subsets(where: str, entry: dict[str, Any]) -> tuple[str | None, ...]:
+    """Those of all splits, () where the entry has but one."""
+    subset = entry.get("subset")
+    if "subsets" not in entry:
+        if subset not in SUBSETS:
+            raise _Fault(f'{where}: "subset" is {subset!r}, neither "training" nor "validation"')
+        return ()
+    subsets = entry["subsets"]
+    if not isinstance(subsets, list) or not subsets or any(each not in (*SUBSETS, None) for each in subsets):
+        raise _Fault(f'{where}: "subsets" is not a list of "training", "validation" or null, one per split')
+    if subset != subsets[0]:
+        raise _Fault(f'{where}: "subset" is {subset!r}, but the first of "subsets" {subsets[0]!r}')
+    return tuple(subsets)
 
 
 def _segment(where: str, raw: Any, labels: list[str]) -> AnnotatedSegment:
@@ -244,4 +275,5 @@ def _dump(value: Any) -> str:
 
 def _entry(video: Video) -> dict[str, Any]:
     segments = {"segments": [asdict(segment) for segment in video.segments]} if video.segments else {}
-    return {"subset": video.subset, "annotations": {"label": video.label, **segments}}
+    subsets = {"subsets": list(video.subsets)} if video.subsets else {}
+    return {"subset": video.subset, **subsets, "annotations": {"label": video.label, **segments}}

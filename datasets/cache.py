@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+STALE = 3600.0  # seconds after which a file that is still being written has lost its writer
+
 
 def user_cache() -> Path | None:
     """The folder, which need not be there yet; None for a user without a home."""

@@ -11,8 +11,8 @@ from datasets.lexicon import AffectiveLexicon
 from datasets.lexicon_sources import SOURCES
 from datasets.lexicon_table import load_table
 from datasets.opening import read_splits
-from datasets.subtitles import subtitle_file
-from datasets.video_emotion import Layout, missing_file
+from datasets.video_batch import MODALITIES
+from datasets.video_files import Layout, needed
 
 
 def dataset_lines(flags: argparse.Namespace, asked: bool) -> Iterator[tuple[str, bool]]:
@@ -27,9 +27,10 @@ def dataset_lines(flags: argparse.Namespace, asked: bool) -> Iterator[tuple[str,
     benchmark, training, test = read_splits(flags)
     yield f"{root}: {benchmark.name}, {len(benchmark.classes)} classes: {', '.join(benchmark.classes)}", False
     layout = Layout(*(root / path for path in (flags.video_path, flags.audio_path, flags.srt_path)))
+    asked_for = needed([name for name in MODALITIES if name[0] in flags.modalities])
     for name, videos in (("training", training), ("test", test)):
-        faults = [fault for video in videos if (fault := missing_file(video, layout)) is not None]
-        n_wordless = sum(not subtitle_file(layout.srt_path, video.label, video.id).is_file() for video in videos)
+        faults = [fault for video in videos if (fault := layout.fault(video, asked_for)) is not None]
+        n_wordless = sum(not layout.has(video, "text") for video in videos)
         yield f"{name}: {len(videos)} videos, {n_wordless} without subtitles", not videos
         if faults:
             yield f"{name}: {len(faults)} videos cannot be read; the first: {faults[0]}", not flags.skip_bad

@@ -6,7 +6,7 @@ A file may not make FFmpeg open another one, as playlists do, nor ask for pictur
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import av
 
 from datasets.errors import DataError
 
+SEEK_MARGIN = 1.0  # seconds before what is wanted; the first packet of a sound is decoded without the one before it
 LIMITS = {"max_pixels": str(2**25), "max_samples": str(2**20)}  # of a picture, those of 8K; of a frame of sound
 ALONE = {"protocol_whitelist": "none"}  # by which anything but the file that is open could be read
 
@@ -28,9 +29,11 @@ class Damage:
 
     packets: int = 0
     cut: bool = False
+    missing: float = 0.0  # seconds by which the picture ends too early
 
     def __str__(self) -> str:
         said = [f"damaged packets skipped: {self.packets}"] if self.packets else []
+        said += [f"the picture ends {self.missing:.1f} s too early"] if self.missing >= 0.05 else []
         return "; ".join([*said, "the file is cut off or damaged at its end"] if self.cut else said)
 
 
@@ -49,6 +52,24 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
         except (av.FFmpegError, OSError) as error:
             raise DataError(f"is no readable video file ({error.strerror or error}); fetch it again") from None
         yield container
+
+
+@contextlib.contextmanager
+def open_stream(
+    path: Path, stream_of: Callable[[av.container.InputContainer], av.stream.Stream], second: float | None = None
+) -> Iterator[tuple[av.container.InputContainer, av.stream.Stream]]:
+    """Opens a video file and one of its streams, from which everything since `second` can be decoded.
+
+    second: of the container's own time. Decoding starts from the beginning without it, and where a file cannot be
+    searched. Raises DataError.
+    """
+    with open_media(path) as container:
+        stream = stream_of(container)
+        if second is None or _seek(container, stream, second - SEEK_MARGIN):
+            yield container, stream
+            return
+    with open_media(path) as container:
+        yield container, stream_of(container)
 
 
 def picture_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -72,14 +93,14 @@ def decode(
             damage.packets += 1
 
 
-def seconds_of(frame: av.frame.Frame, stream: av.stream.Stream) -> float | None:
-    """The frame's time stamp in seconds, or None when it carries none."""
-    stamp = frame.pts if frame.pts is not None else frame.dts
+def seconds_of(timed: av.frame.Frame | av.Packet, stream: av.stream.Stream) -> float | None:
+    """The time stamp of a frame or packet in seconds, or None when it carries none."""
+    stamp = timed.pts if timed.pts is not None else timed.dts
     return None if stamp is None else float(stamp * stream.time_base)
 
 
 def sound_stream(container: av.container.InputContainer) -> av.audio.stream.AudioStream:
-    """The stream of the sound. Raises NoSoundTrack, or DataError when it cannot be decoded."""
+    """The stream of the sound. Raises DataError, NoSoundTrack where there is none at all."""
     stream = container.streams.best("audio")
     if stream is None:
         raise NoSoundTrack("no sound track")
@@ -98,3 +119,16 @@ def packets(
                 yield packet
     except av.FFmpegError:
         damage.cut = True
+
+
+def _seek(container: av.container.InputContainer, stream: av.stream.Stream, second: float) -> bool:
+    """Goes to a packet at or before `second` that can be decoded without those before it; False where that fails."""
+    place = round(second / stream.time_base)
+    try:
+        container.seek(place, stream=stream)
+        first = next(packets(container, stream, Damage()), None)
+        container.seek(place, stream=stream)
+    except av.FFmpegError:
+        return False
+    stamp = None if first is None else seconds_of(first, stream)
+    return stamp is not None and first.is_keyframe and stamp <= second

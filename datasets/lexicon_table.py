@@ -11,9 +11,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.affect_tags import TAGS
-from datasets.cache import user_cache
+from datasets.cache import STALE, user_cache
 from datasets.lexicon_sources import SOURCES, Entry
 
 BEGINS_PHRASE = 1 << 31  # mark of rows that are the first words of a longer term
@@ -132,6 +134,10 @@ def _read(path: Path) -> LexiconTable:
 
 def _write(path: Path, table: LexiconTable) -> None:
     """Several processes may do this at once: each writes a file of its own and renames it when it is whole."""
+    for left in path.parent.glob(f".{path.name}-*"):  # by killed processes
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - STALE:
+                left.unlink()
     body = table.keys.tobytes() + table.marks.tobytes() + table.polarity.tobytes()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     temporary = Path(name)

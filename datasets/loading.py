@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from datasets.annotations import Video
 from datasets.errors import DataError
+from datasets.readers import Readers
 from datasets.sampling import EpochBatches
 from datasets.video_batch import VideoBatch, collate
 from datasets.video_emotion import VideoEmotionDataset
@@ -88,8 +89,13 @@ def make_loader(
     shuffle: bool,
     seed: int,
     share: tuple[int, int] = (0, 1),
+    read_timeout: float = 0.0,
 ) -> DataLoader:
-    """The batches of `EpochBatches`: every video once. Call `loader.batch_sampler.set_epoch(e)` before epoch e."""
+    """The batches of `EpochBatches`: every video once. Call `loader.batch_sampler.set_epoch(e)` before epoch e.
+
+    A reading process that dies, or a batch for which one waits `read_timeout` seconds (0 = for ever), raises what
+    `readers.explain` makes one line of.
+    """
     return DataLoader(
         dataset,
         batch_sampler=EpochBatches(len(dataset), batch_size, seed=seed, shuffle=shuffle, share=share),
@@ -97,4 +103,6 @@ def make_loader(
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=n_threads > 0,
+        timeout=read_timeout,
+        worker_init_fn=Readers(n_threads).begin if n_threads else None,
     )

@@ -1,24 +1,36 @@
 """Reads video files as they are found: the clock of the picture, and decoding that survives damaged packets.
 
 Containers lie about their frame counts and rates, so times come from the packets' own stamps. Second 0 of everything
-that is made of a video is the instant of its first picture.
+that is made of a video is the instant of its first picture, or of an excerpt that at which it begins.
 
 The picture is taken at a constant rate whatever the video's own: frame k (from 0) is what is on the screen in the
-middle of its interval, (k + 0.5) / rate seconds after the first picture appears.
+middle of its interval, at second (k + 0.5) / rate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
 
-from datasets.containers import Damage, decode, open_media, packets, picture_stream, seconds_of, sound_stream
+from datasets.containers import (
+    Damage,
+    decode,
+    open_media,
+    open_stream,
+    packets,
+    picture_stream,
+    seconds_of,
+    sound_stream,
+)
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_folders import MOST_FRAMES, RATES
 
 LONGEST_STILL = 600.0  # seconds; a picture that stays longer has a damaged time stamp
@@ -42,13 +54,31 @@ class Clock:
 
 def picture_clock(path: Path) -> Clock:
     """Reads the picture's time stamps, without decoding. Raises DataError when there are none or they are absurd."""
+    return _kept_clock(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+def picture_times(path: Path) -> np.ndarray:
+    """When each picture appears, and when the last one ends, in seconds after the first, float64 (n + 1,), in order.
+
+    Raises DataError as picture_clock does.
+    """
+    clock, stamps = _read_clock(path)
+    return np.array([*sorted(stamps), clock.end]) - clock.start
+
+
+@lru_cache(maxsize=8)  # hundreds of excerpts may be cut out of a film, all of which is read for its clock
+def _kept_clock(path: Path, changed: int) -> Clock:
+    return _read_clock(path)[0]
+
+
+def _read_clock(path: Path) -> tuple[Clock, list[float]]:
     stamps, durations, damage = [], [], Damage()
     with open_media(path) as container:
         stream = picture_stream(container)
         for packet in packets(container, stream, damage):
-            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamp = seconds_of(packet, stream)
             if stamp is not None and not packet.is_discard:
-                stamps.append(float(stamp * stream.time_base))
+                stamps.append(stamp)
                 durations.append(float((packet.duration or 0) * stream.time_base))
         nominal = float(stream.average_rate or stream.guessed_rate or 0)
     if not stamps:
@@ -66,30 +96,54 @@ def picture_clock(path: Path) -> Clock:
         raise DataError(f"its time stamps make {rate:g} frames a second, so they are damaged; remux the file")
     if duration * rate > MOST_REPEATED or (end - start) * rate > MOST_FRAMES:
         raise DataError(f"its time stamps make {(end - start + duration) * rate:.0f} frames; remux the file")
-    return Clock(start, end + duration, rate)
+    return Clock(start, end + duration, rate), stamps
 
 
-def display_size(frame: av.VideoFrame, pixel: Fraction | None, short_side: int) -> tuple[int, int]:
-    """(width, height) of the stored picture once its pixels are square and its short side is at most `short_side`.
+def excerpt_clock(whole: Clock, excerpt: Excerpt) -> Clock:
+    """When the excerpt begins and ends. Raises DataError when the video ends before it begins."""
+    start = whole.start + excerpt.start
+    if start >= whole.end:
+        raise DataError(f"ends at {whole.end - whole.start:.1f} s, before its excerpt begins at {excerpt.start:.1f} s")
+    return Clock(start, min(whole.start + excerpt.end, whole.end), whole.rate)
 
-    Raises DataError for pixels of an absurd shape.
+
+def excerpt_picture(picture: np.ndarray, excerpt: Excerpt) -> np.ndarray:
+    """The excerpt's part of a picture (H, W, 3), with the pixels that an edge divides."""
+    height, width = picture.shape[:2]
+    rows = slice(math.floor(excerpt.top * height), math.ceil(excerpt.bottom * height))
+    return picture[rows, math.floor(excerpt.left * width) : math.ceil(excerpt.right * width)]
+
+
+def display_size(
+    frame: av.VideoFrame, pixel: Fraction | None, short_side: int, excerpt: Excerpt = WHOLE
+) -> tuple[int, int]:
+    """(width, height) of the stored picture once its pixels are square and the excerpt's short side is `short_side`.
+
+    Smaller pictures keep their size. Raises DataError for pixels of an absurd shape.
     """
     shape = float(pixel or 1)
     if not PIXEL_SHAPES[0] <= shape <= PIXEL_SHAPES[1]:
         raise DataError(f"says that its pixels are {shape:g} times as wide as they are high; remux the file")
     width, height = frame.width * shape, float(frame.height)
-    scale = min(1.0, short_side / min(width, height))
+    part = min(width * (excerpt.right - excerpt.left), height * (excerpt.bottom - excerpt.top))
+    scale = min(1.0, short_side / part)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class PictureTrack:
     """The picture of one video at a constant rate, `count` frames, as it is to be displayed: rotated, pixels square.
 
-    rate: frames a second; default the video's mean rate. Raises DataError when the file holds no picture.
+    rate: frames a second; default the video's mean rate. `clock` is that of the excerpt.
+    Raises DataError when the file holds no picture.
     """
 
-    def __init__(self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None) -> None:
-        self.path, self.damage, self.clock = path, Damage(), picture_clock(path)
+    def __init__(
+        self, path: Path, short_side: int = SHORT_SIDE, rate: float | None = None, excerpt: Excerpt = WHOLE
+    ) -> None:
+        whole = picture_clock(path)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
+        if math.isfinite(excerpt.end):
+            self.damage.missing = max(0.0, excerpt.end - (whole.end - whole.start))
         self.short_side, self.rate = short_side, rate or self.clock.rate
         self.count = max(1, round((self.clock.end - self.clock.start) * self.rate))
         self._size, self._turns = (0, 0), 0
@@ -101,12 +155,12 @@ class PictureTrack:
         """
         slack = min(1e-3, 0.1 / self.rate)  # stamps rounded to a millisecond must not decide which of two is taken
         shown, held = 0, None
-        with open_media(self.path) as container:
-            stream = picture_stream(container)
+        since = self.clock.start if self.excerpt.start else None
+        with open_stream(self.path, picture_stream, since) as (container, stream):
             for picture in decode(container, stream, self.damage):
                 stamp = seconds_of(picture, stream)
                 if held is None:
-                    self._size = display_size(picture, stream.sample_aspect_ratio, self.short_side)
+                    self._size = display_size(picture, stream.sample_aspect_ratio, self.short_side, self.excerpt)
                     self._turns = round(picture.rotation / 90) % 4
                 elif stamp is not None:
                     begin = shown
@@ -114,6 +168,8 @@ class PictureTrack:
                         shown += 1
                     if shown > begin:
                         yield range(begin, shown), held
+                    if shown == self.count and math.isfinite(self.excerpt.end):
+                        return
                 held = picture
             if held is None:
                 raise DataError("none of its pictures can be decoded; fetch it again")
@@ -121,8 +177,9 @@ class PictureTrack:
                 yield range(shown, self.count), held
 
     def image(self, picture: av.VideoFrame) -> np.ndarray:
-        """One of `pictures` as uint8 (H, W, 3) BGR, scaled and turned as the first one was."""
-        return np.rot90(picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray(), self._turns)
+        """One of `pictures` as uint8 (H, W, 3) BGR, scaled, cut and turned as the first one was."""
+        scaled = picture.reformat(*self._size, format="bgr24", interpolation="AREA").to_ndarray()
+        return np.rot90(excerpt_picture(scaled, self.excerpt), self._turns)
 
 
 class SoundTrack:
@@ -130,27 +187,40 @@ class SoundTrack:
 
     Sound that begins late, stops early or misses packets is filled with silence, sound before the first picture is
     dropped. Mono stays mono, everything else becomes stereo. `rates` are the allowed sampling rates: the source's own
-    if it is among them, else the next higher, else the highest. `clock` is that of the picture, where it is known.
+    if it is among them, else the next higher, else the highest. `clock` is that of the whole picture, where it is
+    known. Of an excerpt with an end, sound is as long as the picture.
     Raises DataError when the file has no picture or sound.
     """
 
-    def __init__(self, path: Path, rates: tuple[int, ...], clock: Clock | None = None) -> None:
-        self.path, self.damage, self.clock = path, Damage(), clock or picture_clock(path)
-        with open_media(path) as container:
-            stream = sound_stream(container)
+    def __init__(
+        self, path: Path, rates: tuple[int, ...], clock: Clock | None = None, excerpt: Excerpt = WHOLE
+    ) -> None:
+        whole = clock or picture_clock(path)
+        self.path, self.damage, self.excerpt, self.clock = path, Damage(), excerpt, excerpt_clock(whole, excerpt)
+        self._limit = whole.end - self.clock.start + 60.0
+        with open_stream(path, sound_stream) as (_, stream):
             own, self.channels = stream.codec_context.sample_rate, min(2, stream.codec_context.channels)
         self.rate = next((rate for rate in sorted(rates) if rate >= own), max(rates))
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yields float32 (n, channels), without gaps; raises DataError when nothing can be decoded."""
-        layout, limit = "mono" if self.channels == 1 else "stereo", self.clock.end - self.clock.start + 60.0
+        left = self._picture_samples() if math.isfinite(self.excerpt.end) else None
+        for block in self._blocks():
+            yield block[:left]
+            if left is not None:
+                left = max(0, left - len(block))
+                if left == 0:
+                    return
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        layout = "mono" if self.channels == 1 else "stereo"
         written, expected, kind, resampler = 0, 0.0, None, None
-        with open_media(self.path) as container:
-            stream = sound_stream(container)
+        since = self.clock.start if self.excerpt.start else None
+        with open_stream(self.path, sound_stream, since) as (container, stream):
             for frame in decode(container, stream, self.damage):
                 stamp = seconds_of(frame, stream)
                 moment = expected if stamp is None else stamp - self.clock.start
-                if moment > max(limit, expected):
+                if moment > max(self._limit, expected):
                     moment = expected  # no sound begins a minute after the last picture: the stamp is wrong
                 now = (frame.sample_rate, frame.layout.name, frame.format.name)
                 if now != kind or abs(moment - expected) > SOUND_TOLERANCE:
@@ -175,8 +245,10 @@ class SoundTrack:
             for block in _drain(resampler, None):
                 written += len(block)
                 yield block
-        gap = round((self.clock.end - self.clock.start) * self.rate) - written
-        yield from self._silence(max(0, gap), written)
+        yield from self._silence(max(0, self._picture_samples() - written), written)
+
+    def _picture_samples(self) -> int:
+        return round((self.clock.end - self.clock.start) * self.rate)
 
     def _silence(self, samples: int, written: int) -> Iterator[np.ndarray]:
         """So many samples behind those that are written. A file of a few bytes may claim days of it."""

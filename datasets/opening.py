@@ -11,26 +11,36 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader
 
-from datasets.annotations import Video, benchmark_of, read_annotation
+from datasets.annotations import SUBSETS, Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.cache import sound_cache
 from datasets.errors import DataError
 from datasets.lexicon import AffectiveLexicon
 from datasets.loading import draw_per_class, make_loader
 from datasets.subtitles import Subtitle, read_subtitles
+from datasets.video_batch import MODALITIES
 from datasets.video_emotion import Layout, VideoEmotionDataset
 from datasets.video_file import VideoFile
 
 log = logging.getLogger(__name__)
 
+PLACES = {"visual": "frames", "audio": "sound", "text": "subtitles"}  # what a modality is called
 
-def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
-    """Benchmark, training videos and test videos of the annotation file. Raises DataError."""
+
+def annotation_file(flags: argparse.Namespace) -> Path:
+    """Where the flags say that the annotation lies. Raises DataError."""
     if flags.root_path is None:
         raise DataError("--root_path: say which folder holds imgs/, mp3/, srt/ and the annotation file")
-    path = flags.annotation_path or Path(f"{flags.root_path.absolute().name}.json")
-    annotation = read_annotation(flags.root_path / path)
-    training, test = list(annotation.subset("training")), list(annotation.subset("validation"))
+    return flags.root_path / (flags.annotation_path or f"{flags.root_path.absolute().name}.json")
+
+
+def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list[Video]]:
+    """Benchmark, training videos and test videos of the annotation file's split --split. Raises DataError."""
+    path = annotation_file(flags)
+    annotation = read_annotation(path)
+    if flags.split > annotation.n_splits:
+        raise DataError(f"{path}: there is no --split {flags.split}, its splits are 1 to {annotation.n_splits}")
+    training, test = (list(annotation.subset(name, flags.split)) for name in SUBSETS)
     if flags.train_per_class:
         training = draw_per_class(training, flags.train_per_class, flags.seed)
     if flags.debug:
@@ -63,6 +73,15 @@ def open_loader(
     dataset = new_dataset(flags, benchmark, videos, layout, training=training)
     for line in dataset.left_out:
         log.warning("left out: %s", line)
+    for name in dataset.modalities:
+        lacking = sum(name not in dataset.given[video] for video in dataset.videos)
+        if len(dataset) and lacking == len(dataset):
+            raise DataError(
+                f"{flags.root_path}: no video of the {split} split has {PLACES[name]}; "
+                f"{f'choose --modalities without {name[0]}' if training else f'--drop_modality {name[0]} does without'}"
+            )
+        if lacking and name != "text":  # of which the reader of words tells
+            log.warning("%d of %d videos have no %s and are scored without", lacking, len(dataset), PLACES[name])
     if not len(dataset):
         raise DataError(f"{flags.root_path}: no video of the {split} split can be read; see tools/check_dataset.py")
     return make_loader(
@@ -72,6 +91,7 @@ def open_loader(
         shuffle=training,
         seed=flags.seed,
         share=share,
+        read_timeout=flags.read_timeout,
     )
 
 
@@ -83,6 +103,7 @@ def new_dataset(
         videos,
         benchmark,
         layout,
+        modalities=[name for name in MODALITIES if name[0] in set(flags.modalities) - set(flags.drop_modality or "")],
         n_segments=flags.seq_len if training else flags.val_len,
         snippet_duration=flags.snippet_duration,
         sample_size=flags.sample_size,
@@ -95,6 +116,7 @@ def new_dataset(
         min_crop_scale=flags.min_crop_scale,
         freq_mask=flags.freq_mask,
         time_mask=flags.time_mask,
+        incomplete=not training,
         skip_bad=flags.skip_bad,
         sound_cache=sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
@@ -120,6 +142,7 @@ def video_opener(
             snippet_duration=flags.snippet_duration,
             sample_size=flags.sample_size,
             audio_frames=flags.audio_frames,
+            max_tokens=flags.max_tokens,
         )
         beside = path.with_suffix(".srt")
         if srt is not None:

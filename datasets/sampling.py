@@ -25,13 +25,14 @@ class EpochBatches(Sampler[list[Key]]):
         self.n_videos, self.batch_size = n_videos, batch_size
         self.seed, self.shuffle = seed, shuffle
         self.share = share
-        self.epoch = 0
+        self.epoch = self.behind = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next iteration."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, behind: int = 0) -> None:
+        """The epoch of the next iteration, of whose batches, all processes', `behind` whole steps' are left out."""
+        self.epoch, self.behind = epoch, behind
 
     def __len__(self) -> int:
+        """Of a whole epoch."""
         if self.shuffle:
             return math.ceil(self.n_videos / (self.batch_size * self.share[1]))
         return math.ceil(len(self._stretch()) / self.batch_size)
@@ -42,7 +43,7 @@ class EpochBatches(Sampler[list[Key]]):
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_videos)
             first, stride = number * self.batch_size, count * self.batch_size
-        for start in range(first, first + len(self) * stride, stride):
+        for start in range(first + math.ceil(self.behind / count) * stride, first + len(self) * stride, stride):
             yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]] or [(self.epoch, None)]
 
     def _stretch(self) -> range:

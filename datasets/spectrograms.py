@@ -22,11 +22,11 @@ from uuid import uuid4
 import numpy as np
 
 from datasets import audio
+from datasets.cache import STALE
 
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 20 * 2**30  # bytes, 9 days of sound
-STALE = 3600.0  # seconds after which a file that is still being written has lost its writer
 SETTLED = 2_000_000_000  # nanoseconds after which another change of a file shows in its times on every file system
 
 _FIELDS = struct.Struct("<8sLQQ")  # magic, recipe, samples at 16 kHz, rows

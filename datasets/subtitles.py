@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import charset_normalizer
+import pysrt
 
 from datasets.errors import bad_file
 from datasets.whole_files import read_whole
@@ -50,6 +51,15 @@ _ASS_BREAK = re.compile(r"\\[Nnh]")
 def subtitle_file(srt_path: Path | str, label: str, id: str) -> Path:
     """Where the subtitles of a video lie."""
     return Path(srt_path) / label / f"{id}.srt"
+
+
+def write_subtitles(path: Path | str, subtitles: Sequence[Subtitle]) -> None:
+    """Writes cues as SubRip in UTF-8, times in milliseconds; an empty file for none."""
+    items = [
+        pysrt.SubRipItem(number, _subrip_time(cue.start), _subrip_time(cue.end), cue.text)
+        for number, cue in enumerate(subtitles, 1)
+    ]
+    pysrt.SubRipFile(items).save(str(path), encoding="utf-8")
 
 
 def read_subtitles(path: Path | str) -> list[Subtitle]:
@@ -94,6 +104,10 @@ def text_between(subtitles: Sequence[Subtitle], start: float, end: float) -> str
         if subtitle.start < end and (subtitle.end > start or subtitle.start >= start)
     )
     return " ".join(dict.fromkeys(texts))[:MOST_TEXT]
+
+
+def _subrip_time(seconds: float) -> pysrt.SubRipTime:
+    return pysrt.SubRipTime.from_ordinal(round(1000 * seconds))
 
 
 def _decode(data: bytes) -> str | None:

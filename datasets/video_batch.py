@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -10,10 +11,15 @@ from torch import Tensor
 
 from datasets.annotations import AnnotatedSegment
 
+MODALITIES = ("visual", "audio", "text")
+
 
 @dataclass
 class VideoBatch:
-    """B videos of S segments: T frames, F frames of spectrogram, L word pieces per segment; C emotions."""
+    """B videos of S segments: T frames, F frames of spectrogram, L word pieces per segment; C emotions.
+
+    Of a modality that was not asked for the tensor holds nothing; of one that a video lacks it holds zeros.
+    """
 
     frames: Tensor  # uint8 (B, S, 3, T, H, W) RGB
     fbank: Tensor  # float32 (B, S, F, 128) log-mel, not normalised
@@ -24,6 +30,7 @@ class VideoBatch:
     cue_degree: Tensor  # float32 (B, S, K)
     cue_valid: Tensor  # bool (B, S, K), True = not padding
     cue_pieces: Tensor  # bool (B, S, K, L), the word pieces of a cue
+    given: Tensor  # bool (B, 3): has a picture, a sound, subtitles
     labels: Tensor  # int64 (B,)
     blocks: Tensor  # float32 (B, S, 2) start and end in seconds
     truth: Tensor  # float32 (B, S, C) annotated distribution, sums to 1; zeros without annotated segments
@@ -34,6 +41,15 @@ class VideoBatch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def media(self) -> dict[str, tuple[Tensor, ...]]:
+        """What models take, by modality; those that were not asked for are left out."""
+        media = {"visual": (self.frames,), "audio": (self.fbank,), "text": (self.token_ids, self.token_mask)}
+        return {name: tensors for name, tensors in media.items() if math.prod(tensors[0].shape[1:])}
+
+    def present(self) -> dict[str, Tensor]:
+        """Which of the videos have it, bool (B,) by modality."""
+        return {name: self.given[:, i] for i, name in enumerate(MODALITIES)}
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> VideoBatch:
         """The batch with its tensors on `device`."""
@@ -50,7 +66,9 @@ class VideoBatch:
         """
         zeros = self._map(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))
         no_words = [[[] for _ in range(self.blocks.shape[1])]]
-        return replace(zeros, token_mask=~zeros.token_mask, cue_words=no_words, courses=[()])
+        return replace(
+            zeros, token_mask=~zeros.token_mask, given=~zeros.given, cue_words=no_words, courses=[()]
+        )  # fmt: skip
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> VideoBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

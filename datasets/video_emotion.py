@@ -13,45 +13,48 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.annotations import Video
-from datasets.audio import MEL_BINS, audio_file, cut_second
+from datasets.audio import FRAME_SHIFT, MEL_BINS, audio_file, cut_second
 from datasets.benchmarks import Benchmark
-from datasets.errors import DataError, bad_file
-from datasets.frame_folders import frame_file, frame_folder
-from datasets.frame_packs import pack_file
-from datasets.frames import open_frames, read_frames
+from datasets.errors import DataError
+from datasets.frames import Frames, open_frames, read_frames
 from datasets.lexicon import DEFAULT_LEXICON, AffectiveLexicon
+from datasets.readers import reading
 from datasets.sampling import Key
 from datasets.segments import blocks, clip_centres, clip_frames, course_distribution
 from datasets.spectrograms import DEFAULT_LIMIT, Sound, SpectrogramCache
 from datasets.transforms import FrameTransform, mask_spectrogram
-from datasets.video_batch import VideoBatch, collate
+from datasets.video_batch import MODALITIES, VideoBatch, collate
+from datasets.video_files import Layout, needed
 from datasets.words import WordReader
 
 __all__ = ["Layout", "VideoBatch", "VideoEmotionDataset", "collate"]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The folders of frames, sound and subtitles, each with one folder per class."""
+class _Opened:
+    """What a sample is cut from."""
 
-    video_path: Path
-    audio_path: Path
-    srt_path: Path
+    frames: Frames | None
+    sound: Sound | None
+    seconds: float  # duration
 
 
 class VideoEmotionDataset(Dataset[VideoBatch]):
     """Videos of one subset; every item is a VideoBatch of one video.
 
     videos: those to read; their labels are classes of `benchmark`.
+    modalities: what is read. Words are, whichever these are, for their cues.
     n_segments, snippet_duration, sample_size: S, T and the side of the frames in pixels.
     audio_frames: F, spectrogram frames of 10 ms per segment.
     max_tokens: L, with [CLS] and [SEP].
     training: random clips, crops and augmentation, drawn from (seed, epoch, index) alone.
     min_crop_scale, freq_mask, time_mask: smallest crop, share of the short side; widest masks of the sound, bins and
         frames. 19 of 100 frames are the share of AST's recipe for short sounds, 96 of 512.
+    incomplete: a video that lacks some of the modalities is read with the others; without, all but text are needed.
     skip_bad: leave out videos that cannot be read, listed in `left_out` and in `VideoBatch.skipped`.
     lexicon, max_cues: where affective words come from, and K, how many of a segment are kept.
     sound_cache, sound_cache_limit: folder where spectrograms are kept, None for nowhere, and bytes that they may take.
@@ -65,6 +68,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         benchmark: Benchmark,
         layout: Layout,
         *,
+        modalities: Sequence[str] = MODALITIES,
         n_segments: int,
         snippet_duration: int,
         sample_size: int,
@@ -77,12 +81,14 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         min_crop_scale: float = 0.5,
         freq_mask: int = 24,
         time_mask: int = 19,
+        incomplete: bool = False,
         skip_bad: bool = False,
         sound_cache: Path | None = None,
         sound_cache_limit: int = DEFAULT_LIMIT,
     ) -> None:
         self.benchmark = benchmark
         self.layout = layout
+        self.modalities = tuple(modalities)
         self.n_segments = n_segments
         self.snippet_duration = snippet_duration
         self.audio_frames = audio_frames
@@ -93,7 +99,9 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
         self.sounds = SpectrogramCache(sound_cache, sound_cache_limit)
-        faults = {video: fault for video in videos if (fault := missing_file(video, layout)) is not None}
+        self.given = {video: tuple(name for name in self.modalities if layout.has(video, name)) for video in videos}
+        asked = {video: (incomplete and self.given[video]) or needed(self.modalities) for video in videos}
+        faults = {video: fault for video in videos if (fault := layout.fault(video, asked[video])) is not None}
         self.left_out = list(faults.values())
         if faults and not skip_bad:
             raise DataError(f"{len(faults)} of {len(videos)} videos cannot be read; the first: {self.left_out[0]}")
@@ -114,40 +122,40 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         if index is None:
             return self._nothing([])
         rng = np.random.default_rng((self.seed, epoch, index)) if self.training else None
-        try:
-            return self._read(self.videos[index], rng)
-        except DataError as error:
-            if not self.skip_bad:
-                raise
-            return self._nothing([str(error)])
+        video = self.videos[index]
+        with reading(f"{video.label}/{video.id}"):
+            try:
+                return self._read(video, rng)
+            except DataError as error:
+                if not self.skip_bad:
+                    raise
+                return self._nothing([str(error)])
 
     def seconds(self, video: Video) -> float:
-        """Duration of a video. Raises DataError for a corrupt file."""
-        frames = open_frames(self.layout.video_path, video.label, video.id)
-        return frames.n_frames / frames.fps if frames.fps else self._sound(video).seconds
+        """Duration of a video: that of its picture, else of its sound, else of its subtitles. Raises DataError."""
+        return self._open(video).seconds
 
-    def _sound(self, video: Video) -> Sound:
-        return self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
+    def _open(self, video: Video) -> _Opened:
+        given = self.given[video]
+        frames = open_frames(self.layout.video_path, video.label, video.id) if "visual" in given else None
+        sound = None
+        if "audio" in given or (frames is not None and frames.fps is None):
+            sound = self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
+        if frames is not None:  # frames of unknown rate are taken to span the sound
+            seconds = frames.n_frames / frames.fps if frames.fps else sound.seconds
+        else:
+            seconds = self.words.end(video) if sound is None else sound.seconds
+        return _Opened(frames, sound, seconds)
 
     def _read(self, video: Video, rng: np.random.Generator | None) -> VideoBatch:
-        frames = open_frames(self.layout.video_path, video.label, video.id)
-        sound = self._sound(video)
-        # Frames of unknown rate are taken to span the sound.
-        fps = frames.fps or frames.n_frames / sound.seconds
-
-        indices = clip_frames(frames.n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
-        distinct, place = np.unique(indices, return_inverse=True)
-        pictures = read_frames(frames, distinct, self.transform, rng)  # (3, distinct, H, W)
-        if len(distinct) < indices.size:
-            pictures = pictures[:, place.ravel()]
-        clips = torch.from_numpy(pictures).unflatten(1, indices.shape).transpose(0, 1)  # (S, 3, T, H, W)
-
-        centres = clip_centres(indices, fps)
-        fbank = torch.stack([cut_second(sound.spectrogram, centre, self.audio_frames) for centre in centres])
-        if rng is not None:
-            fbank = mask_spectrogram(fbank, rng, *self.masks)
-
-        bounds = blocks(frames.n_frames / fps, self.n_segments)
+        given, opened = self.given[video], self._open(video)
+        clips, centres = self._no_clips(), None
+        if opened.frames is not None:
+            clips, centres = self._read_picture(opened.frames, opened.seconds, rng)
+        fbank = self._no_fbank()
+        if "audio" in given:
+            fbank = self._read_sound(opened.sound.spectrogram, centres, rng)
+        bounds = blocks(opened.seconds, self.n_segments)
         words = self.words.read(video, bounds)
         classes = self.benchmark.classes
         return VideoBatch(
@@ -160,6 +168,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             cue_degree=words.cues.degree[None],
             cue_valid=words.cues.valid[None],
             cue_pieces=words.cues.pieces[None],
+            given=torch.tensor([[name in given for name in MODALITIES]]),
             labels=torch.tensor([classes.index(video.label)]),
             blocks=torch.from_numpy(bounds).float()[None],
             truth=torch.from_numpy(course_distribution(video.segments, bounds, classes))[None],
@@ -169,11 +178,39 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             skipped=[],
         )
 
+    def _read_picture(
+        self, frames: Frames, seconds: float, rng: np.random.Generator | None
+    ) -> tuple[Tensor, np.ndarray]:
+        """Clips uint8 (S, 3, T, H, W) of a picture that takes `seconds`, and the instants of their middles (S,)."""
+        indices = clip_frames(frames.n_frames, self.n_segments, self.snippet_duration, rng)  # (S, T)
+        distinct, place = np.unique(indices, return_inverse=True)
+        pictures = read_frames(frames, distinct, self.transform, rng)  # (3, distinct, H, W)
+        if len(distinct) < indices.size:
+            pictures = pictures[:, place.ravel()]
+        clips = torch.from_numpy(pictures).unflatten(1, indices.shape).transpose(0, 1)
+        return clips, clip_centres(indices, frames.n_frames / seconds)
+
+    def _read_sound(self, rows: np.ndarray, centres: np.ndarray | None, rng: np.random.Generator | None) -> Tensor:
+        """Spectrograms (S, F, 128) around these instants; without a picture as if it had a frame for each of `rows`."""
+        if centres is None:
+            centres = clip_centres(clip_frames(len(rows), self.n_segments, self.audio_frames, rng), 1 / FRAME_SHIFT)
+        fbank = torch.stack([cut_second(rows, centre, self.audio_frames) for centre in centres])
+        return fbank if rng is None else mask_spectrogram(fbank, rng, *self.masks)
+
+    def _no_clips(self) -> Tensor:
+        """What stands for the clips of a video without a picture: of no length if none has been asked for."""
+        size, length = self.transform.size, self.snippet_duration if "visual" in self.modalities else 0
+        return torch.zeros((self.n_segments, 3, length, size, size), dtype=torch.uint8)
+
+    def _no_fbank(self) -> Tensor:
+        """What stands for the spectrograms of a video without a sound: of no length if none has been asked for."""
+        return torch.zeros(self.n_segments, self.audio_frames if "audio" in self.modalities else 0, MEL_BINS)
+
     def _nothing(self, skipped: list[str]) -> VideoBatch:
-        segments, size = self.n_segments, self.transform.size
+        segments = self.n_segments
         return VideoBatch(
-            frames=torch.empty((0, segments, 3, self.snippet_duration, size, size), dtype=torch.uint8),
-            fbank=torch.empty((0, segments, self.audio_frames, MEL_BINS)),
+            frames=self._no_clips()[None][:0],
+            fbank=self._no_fbank()[None][:0],
             token_ids=torch.empty((0, segments, self.max_tokens), dtype=torch.int64),
             token_mask=torch.empty((0, segments, self.max_tokens), dtype=torch.bool),
             cue_sentiment=torch.empty((0, segments, self.max_cues), dtype=torch.int8),
@@ -181,6 +218,7 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             cue_degree=torch.empty((0, segments, self.max_cues)),
             cue_valid=torch.empty((0, segments, self.max_cues), dtype=torch.bool),
             cue_pieces=torch.empty((0, segments, self.max_cues, self.max_tokens), dtype=torch.bool),
+            given=torch.empty((0, len(MODALITIES)), dtype=torch.bool),
             labels=torch.empty(0, dtype=torch.int64),
             blocks=torch.empty((0, segments, 2)),
             truth=torch.empty((0, segments, len(self.benchmark.classes))),
@@ -190,15 +228,3 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             skipped=skipped,
         )
 
-
-def missing_file(video: Video, layout: Layout) -> str | None:
-    """What of a video is not there or empty, without opening anything; None if nothing."""
-    folder, pack = (place(layout.video_path, video.label, video.id) for place in (frame_folder, pack_file))
-    frames = [pack] if pack.is_file() else [folder / "n_frames", frame_file(folder, 0)]
-    for path in (*frames, audio_file(layout.audio_path, video.label, video.id)):
-        try:
-            if path.stat().st_size == 0:
-                return str(bad_file(path, "is empty"))
-        except OSError as error:
-            return str(bad_file(path, error.strerror or str(error)))
-    return None

@@ -26,6 +26,7 @@ from datasets.lexicon import AffectiveLexicon, FoundCue
 from datasets.media import Clock, PictureTrack
 from datasets.segments import blocks, clip_centres, clip_frames
 from datasets.subtitles import Subtitle, text_between
+from datasets.tokens import encode_texts
 from datasets.transforms import FrameTransform
 from datasets.video_sound import read_video_sound
 
@@ -45,15 +46,22 @@ class Clip:
 class VideoFile:
     """One video in equal segments, as many of `segment_seconds` as are nearest to its duration, at least one.
 
-    snippet_duration, sample_size: T and the side of the frames in pixels. audio_frames: F.
-    `duration` in seconds, `blocks` float64 (S, 2), `sound` float32 (n,) mono at 16 kHz or None, `texts` and `cues` of
-    every segment, `subtitles` where these come from.
+    snippet_duration, sample_size: T and the side of the frames in pixels. audio_frames: F. max_tokens: L.
+    `duration` in seconds, `blocks` float64 (S, 2), `sound` float32 (n,) mono at 16 kHz or None, `texts`, `cues` and
+    `pieces`, int64 ids and bool mask (S, L), of every segment, `subtitles` where these come from or None.
 
     Raises DataError for a file without a picture that can be decoded. A sound that cannot be only makes a note.
     """
 
     def __init__(
-        self, path: Path, *, segment_seconds: float, snippet_duration: int, sample_size: int, audio_frames: int
+        self,
+        path: Path,
+        *,
+        segment_seconds: float,
+        snippet_duration: int,
+        sample_size: int,
+        audio_frames: int,
+        max_tokens: int = 32,
     ) -> None:
         self.path, self.segment_seconds = path, segment_seconds
         self._track = PictureTrack(path)
@@ -69,12 +77,18 @@ class VideoFile:
         self.subtitles: str | None = None
         self.texts: list[str] = [""] * n_segments
         self.cues: list[list[FoundCue]] = [[] for _ in range(n_segments)]
+        self._max_tokens = max_tokens
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know, a sentence each; complete when all clips are read."""
         damage = str(self._track.damage)
         return (*self._notes, *([f"Picture: {damage}."] if damage else []))
+
+    @property
+    def pieces(self) -> tuple[Tensor, Tensor]:
+        """Word pieces of the texts."""
+        return encode_texts(self.texts, self._max_tokens)[:2]
 
     def add_note(self, note: str) -> None:
         """One sentence more for `notes`."""
@@ -119,10 +133,10 @@ class VideoFile:
         try:
             sound, damage = read_video_sound(self.path, clock)
         except NoSoundTrack:
-            self.add_note("No sound track: the picture alone was scored.")
+            self.add_note("No sound track: it was scored without.")
             return None
         except (DataError, av.FFmpegError) as error:
-            self.add_note(f"The sound was left out ({error}): the picture alone was scored.")
+            self.add_note(f"The sound was left out ({error}): it was scored without.")
             return None
         if str(damage):
             self.add_note(f"Sound: {damage}.")

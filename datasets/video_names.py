@@ -43,9 +43,9 @@ def may_be_name(text: str) -> bool:
     return len(text.encode()) <= MOST_NAME
 
 
-def is_video(path: Path) -> bool:
-    """A file that is not hidden and has the suffix of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def is_video(path: Path, suffixes: Sequence[str] = VIDEO_SUFFIXES) -> bool:
+    """A file that is not hidden and has one of `suffixes`, by default those of videos."""
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
 def find_videos(places: Sequence[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from datasets.annotations import Video
 from datasets.cues import SegmentCues, find_cues
 from datasets.lexicon import AffectiveLexicon
-from datasets.subtitles import read_subtitles, subtitle_file, text_between
+from datasets.subtitles import Subtitle, read_subtitles, subtitle_file, text_between
 from datasets.tokens import encode_texts
 
 log = logging.getLogger(__name__)
@@ -64,10 +64,17 @@ class WordReader:
             self._kept[key] = self._look_up(video, bounds)
         return self._kept[key]
 
+    def end(self, video: Video) -> float:
+        """When the last subtitle of a video goes, in seconds. Raises DataError if they cannot be read."""
+        return max((subtitle.end for subtitle in self._subtitles(video)), default=0.0)
+
+    def _subtitles(self, video: Video) -> list[Subtitle]:
+        if video in self._wordless:
+            return []
+        return read_subtitles(subtitle_file(self.srt_path, video.label, video.id))
+
     def _look_up(self, video: Video, bounds: np.ndarray) -> BlockWords:
-        subtitles = []
-        if video not in self._wordless:
-            subtitles = read_subtitles(subtitle_file(self.srt_path, video.label, video.id))
+        subtitles = self._subtitles(video)
         texts = [text_between(subtitles, start, end) for start, end in bounds]
         ids, mask, places = encode_texts(texts, self.max_tokens)
         return BlockWords(ids.to(torch.int16), mask, find_cues(texts, places, self.lexicon, self.max_cues))

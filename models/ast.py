@@ -22,6 +22,8 @@ class AudioSpectrogramTransformer(nn.Module):
     `mean`, `std` and `norm_eps` belong to the weights: they are saved and loaded with them.
     """
 
+    n_special = 2  # the class and the distillation token
+
     def __init__(
         self,
         num_frames: int = 100,
@@ -53,6 +55,10 @@ class AudioSpectrogramTransformer(nn.Module):
     def normalise(self, fbank: Tensor) -> Tensor:
         """Log-mel energies (..., T, 128) to zero mean and a standard deviation of one half, as AST was trained."""
         return (fbank - self.mean) / (2 * self.std)
+
+    def start(self, fbank: Tensor, visible: Tensor | None = None) -> tuple[Tensor, None]:
+        """Tokens before the first block of log-mel energies (N, T, mel_bins), all of which attend to all (no mask)."""
+        return self.embed(self.normalise(fbank), visible), None
 
     def embed(self, fbank: Tensor, visible: Tensor | None = None) -> Tensor:
         """Tokens before the first block.

@@ -8,8 +8,8 @@ from torch import nn
 
 from models.ast import AudioSpectrogramTransformer
 from models.mart import MART
-from models.mbt import MBT
-from models.text import TextEncoder
+from models.mbt import MBT, STREAMS
+from models.text import TextEncoder, TextStream
 from models.vit import VideoViT
 
 
@@ -29,16 +29,30 @@ class ModelSizes:
     fusion_depth: int = 4
     n_bottleneck: int = 32
     temporal_pool: str = "max"
+    modalities: str = "av"  # first letters of the streams
 
 
-def build_model(sizes: ModelSizes) -> MBT:
-    """Encoders, fusion and heads of these sizes with random weights. Raises ValueError where sizes contradict."""
+def build_model(sizes: ModelSizes, text: TextEncoder | None = None) -> MBT:
+    """Encoders, fusion and heads of these sizes with random weights. Raises ValueError where sizes contradict.
+
+    text: the encoder of the subtitles, where they are a stream.
+    """
     width = {"embed_dim": sizes.embed_dim, "depth": sizes.depth, "num_heads": sizes.num_heads}
     if sizes.embed_dim % sizes.num_heads:
         raise ValueError(f"embed_dim {sizes.embed_dim} is not a multiple of num_heads {sizes.num_heads}")
-    visual = VideoViT(sizes.sample_size, sizes.snippet_duration, sizes.patch_size, **width)
-    audio = AudioSpectrogramTransformer(sizes.audio_frames, stride=sizes.audio_stride, **width)
-    return MBT(visual, audio, sizes.n_classes, sizes.fusion_depth, sizes.n_bottleneck, sizes.temporal_pool)
+    encoders: dict[str, nn.Module] = {}
+    if "visual" in streams_of(sizes.modalities):
+        encoders["visual"] = VideoViT(sizes.sample_size, sizes.snippet_duration, sizes.patch_size, **width)
+    if "audio" in streams_of(sizes.modalities):
+        encoders["audio"] = AudioSpectrogramTransformer(sizes.audio_frames, stride=sizes.audio_stride, **width)
+    if "text" in streams_of(sizes.modalities):
+        encoders["text"] = TextStream(text, sizes.embed_dim, sizes.fusion_depth, sizes.num_heads)
+    return MBT(encoders, sizes.n_classes, sizes.fusion_depth, sizes.n_bottleneck, sizes.temporal_pool)
+
+
+def streams_of(modalities: str) -> tuple[str, ...]:
+    """The streams of which these are the first letters."""
+    return tuple(name for name in STREAMS if name[0] in modalities)
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ def add_pretraining(mbt: MBT, text: TextEncoder, sizes: PretrainingSizes) -> MAR
     return MART(
         mbt,
         text,
-        num_heads=mbt.visual.blocks[0].attn.num_heads,
+        num_heads=mbt.encoder(mbt.streams[0]).blocks[-1].attn.num_heads,
         common_dim=sizes.common_dim,
         decoder=(sizes.decoder_dim, sizes.decoder_depth, sizes.decoder_heads),
         target="hog" if sizes.target == "hog" else "pixel",

@@ -14,24 +14,25 @@ from torch import Tensor, nn
 from models.recompute import recomputed
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Fused attention of queries (N, H, L, D) over keys and values (N, H, M, D): (N, H, L, D).
 
-    A CPU computes it in float32, because the gradient of its bfloat16 kernel takes four times as long.
+    mask: bool (N, M), True = a key that is attended to; all are if None. A CPU computes it in float32, because the
+    gradient of its bfloat16 kernel takes four times as long.
     """
     if query.device.type == "cpu":
         query, key, value = query.float(), key.float(), value.float()
     with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(query, key, value)
+        return F.scaled_dot_product_attention(query, key, value, None if mask is None else mask[:, None, None])
 
 
 class SelfAttention(Attention):
     """timm's multi-head attention, computed by `attend`."""
 
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
-        """Tokens (N, L, D) to (N, L, D)."""
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Tokens (N, L, D) to (N, L, D); attn_mask bool (N, L), True = a token that is attended to."""
         query, key, value = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(attend(query, key, value).transpose(1, 2).flatten(2))
+        return self.proj(attend(query, key, value, attn_mask).transpose(1, 2).flatten(2))
 
 
 class TransformerLayer(Block):
@@ -48,22 +49,22 @@ class TransformerLayer(Block):
         norm = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(dim, num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm, attn_layer=SelfAttention)
 
-    def forward(self, x: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
-        """Tokens (N, L, D) to (N, L, D)."""
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Tokens (N, L, D) to (N, L, D); attn_mask bool (N, L), True = a token that is attended to."""
         cached = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)  # a pass reads its weights once: their casts need not outlive it
         try:
-            return (_compiled_run() if self.compiled else _run)(self, x)
+            return (_compiled_run() if self.compiled else _run)(self, x, attn_mask)
         finally:
             torch.set_autocast_cache_enabled(cached)
 
 
-def _run(layer: TransformerLayer, x: Tensor) -> Tensor:
-    return recomputed(layer.recompute, partial(Block.forward, layer), x)
+def _run(layer: TransformerLayer, x: Tensor, mask: Tensor | None) -> Tensor:
+    return recomputed(layer.recompute, partial(Block.forward, layer, attn_mask=mask), x)
 
 
 @cache
-def _compiled_run() -> Callable[[TransformerLayer, Tensor], Tensor]:
+def _compiled_run() -> Callable[[TransformerLayer, Tensor, Tensor | None], Tensor]:
     return torch.compile(_run, dynamic=True)  # the number of tokens changes as the mask grows
 
 

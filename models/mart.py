@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +11,10 @@ from torch import Tensor, nn
 
 from models.decoder import HOG_BINS, PatchDecoder, hog, spectrogram_patches, video_patches
 from models.layers import gather_tokens
-from models.mbt import MBT, MBTOutput, SegmentTokens
+from models.mbt import MBT, PATCHED, MBTOutput, Media, Present, SegmentTokens, of_segments, segments_of
 from models.tacl import TemporalAffectiveComplementaryLearning, WordVectors
 from models.text import TextEncoder
 
-Pair = tuple[Tensor, Tensor]  # of the visual and of the audio patches
-PRETRAINING_ALONE = ("tacl", "visual_decoder", "audio_decoder")
 MOST_KNOWN_VALUES = 2**29  # of word features, 1 GiB on the device
 
 
@@ -25,8 +23,8 @@ class MARTOutput:
     """What one student pass gives: scores, vectors of the words, recovered patches (N = B*S segments)."""
 
     scores: MBTOutput
-    words: WordVectors
-    recovered: Pair  # (N, M, P) values of all patches
+    words: WordVectors | None  # where there are patches for them to look at
+    recovered: dict[str, Tensor]  # (N, M, P) values of all patches, by stream
 
 
 class MART(nn.Module):
@@ -34,8 +32,8 @@ class MART(nn.Module):
 
     Args:
         mbt: encoders, fusion and heads; alone it is the baseline and what is evaluated.
-        text: encoder of the subtitles' words.
-        decoder: width, depth and heads of either decoder.
+        text: encoder of the subtitles' words; where they are a stream of `mbt`, that of the stream.
+        decoder: width, depth and heads of each decoder.
         target: `pixel` or `hog`, the values of a patch that the decoders recover.
         mask_at: `encoder` drops masked patches before it, `decoder` encodes all and hides them from the decoder.
     """
@@ -52,16 +50,29 @@ class MART(nn.Module):
         mask_at: str,
     ) -> None:
         super().__init__()
-        self.mbt, self.text = mbt, text
+        self.mbt = mbt
+        if "text" not in mbt.streams:
+            self.text = text
         self.hog_target = target == "hog"
         self.mask_at = mask_at
-        dim = mbt.visual.embed_dim
-        self.tacl = TemporalAffectiveComplementaryLearning(text.embed_dim, dim, num_heads, common_dim)
+        self.patched = tuple(name for name in PATCHED if name in mbt.streams)
+        if self.patched:
+            self.tacl = TemporalAffectiveComplementaryLearning(
+                text.embed_dim, mbt.embed_dim, num_heads, common_dim, self.patched
+            )
         width, depth, heads = decoder
-        raw = 3 * math.prod(mbt.visual.patch_embed.kernel_size), math.prod(mbt.audio.patch_embed.kernel_size)
-        sizes = (4 * HOG_BINS, 4 * HOG_BINS) if self.hog_target else raw
-        self.visual_decoder = PatchDecoder(dim, mbt.visual.num_patches, sizes[0], width, depth, heads)
-        self.audio_decoder = PatchDecoder(dim, mbt.audio.num_patches, sizes[1], width, depth, heads)
+        for name in self.patched:
+            encoder = mbt.encoder(name)
+            raw = math.prod(encoder.patch_embed.kernel_size) * encoder.patch_embed.in_channels
+            size = 4 * HOG_BINS if self.hog_target else raw
+            self.add_module(
+                f"{name}_decoder", PatchDecoder(mbt.embed_dim, encoder.num_patches, size, width, depth, heads)
+            )
+
+    @property
+    def word_encoder(self) -> TextEncoder:
+        """What reads the subtitles."""
+        return self.mbt.text.encoder if "text" in self.mbt.streams else self.text
 
     def word_features(
         self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor, keys: Sequence[Hashable] = ()
@@ -71,9 +82,9 @@ class MART(nn.Module):
         token_ids, token_mask (B, S, L); pieces (B, S, K, L) bool, which word pieces a cue consists of. keys: names of
         the B videos, each of which always comes with the same text; a frozen encoder then reads it only once.
         """
-        if not keys or not self.text.frozen:
+        if not keys or not self.word_encoder.frozen:
             return self._read_words(token_ids, token_mask, pieces)
-        known = self.text.known_words
+        known = self.word_encoder.known_words
         new = [i for i, key in enumerate(keys) if key not in known]
         found: dict[Hashable, Tensor] = {}
         if new:  # half precision, also the first time, so that a video's words are the same whenever it comes
@@ -85,56 +96,65 @@ class MART(nn.Module):
 
     def _read_words(self, token_ids: Tensor, token_mask: Tensor, pieces: Tensor) -> Tensor:
         read = pieces.any(dim=-1).any(dim=-1)  # (B, S) segments with a cue; the others' text is of no use
-        words = torch.zeros(*pieces.shape[:3], self.text.embed_dim, device=pieces.device)
+        words = torch.zeros(*pieces.shape[:3], self.word_encoder.embed_dim, device=pieces.device)
         if not read.any():
             return words
         ids, mask, chosen = token_ids[read], token_mask[read], pieces[read].float()
         longest = int(mask.sum(dim=1).max())
-        features = self.text(ids[:, :longest], mask[:, :longest])
+        features = self.word_encoder(ids[:, :longest], mask[:, :longest])
         share = chosen / chosen.sum(dim=-1, keepdim=True).clamp_min(1)
         words[read] = (share[..., :longest] @ features).float()
         return words
 
-    def forward(self, frames: Tensor, fbank: Tensor, words: Tensor, visible: Pair | None) -> MARTOutput:
+    def forward(
+        self, media: Media, words: Tensor, visible: Mapping[str, Tensor] | None, present: Present | None = None
+    ) -> MARTOutput:
         """The student's pass.
 
-        frames uint8 (B, S, 3, T, H, W), fbank (B, S, F, 128), words (B, S, K, W), visible: int64 (B*S, n) places of
-        the visual and of the audio patches that are not masked, or None to see everything and recover nothing.
+        media of B videos with S segments (B, S, ...), words (B, S, K, W), visible: by stream int64 (B*S, n) places of
+        the patches that are not masked, or None to see everything and recover nothing. present: as MBT takes it.
         """
-        shape = frames.shape[:2]
+        n_videos, n_segments = words.shape[:2]
         early = visible if self.mask_at == "encoder" else None
-        tokens = self.mbt.encode(frames.flatten(0, 1), fbank.flatten(0, 1), early)
-        vectors = self.tacl(words, *(patches.unflatten(0, shape) for patches in tokens.patches))
-        recovered = () if visible is None else self._recover(tokens, visible, encoded_all=early is None)
-        return MARTOutput(self.mbt.score(tokens, shape[0]), vectors, recovered)
+        tokens = self.mbt.encode(segments_of(media), of_segments(present, n_segments), early)
+        return MARTOutput(
+            scores=self.mbt.score(tokens, n_videos, present),
+            words=self.tacl(words, tokens.patches) if self.patched else None,
+            recovered={} if visible is None else self._recover(tokens, visible, encoded_all=early is None),
+        )
 
-    def _recover(self, tokens: SegmentTokens, visible: Pair, encoded_all: bool) -> Pair:
-        decoders = (self.visual_decoder, self.audio_decoder)
+    def _recover(self, tokens: SegmentTokens, visible: Mapping[str, Tensor], encoded_all: bool) -> dict[str, Tensor]:
         shown = tokens.patches
         if encoded_all:
-            shown = tuple(gather_tokens(patches, index) for patches, index in zip(shown, visible, strict=True))
-        return tuple(decode(patches, index) for decode, patches, index in zip(decoders, shown, visible, strict=True))
+            shown = {name: gather_tokens(patches, visible[name]) for name, patches in shown.items()}
+        decoders = {name: self.get_submodule(f"{name}_decoder") for name in shown}
+        return {name: decoders[name](patches, visible[name]) for name, patches in shown.items()}
 
     def end_pretraining(self) -> None:
         """Let go of what fine-tuning does not use, the attention of the words and the decoders."""
-        for name in PRETRAINING_ALONE:
+        for name in ("tacl", *(f"{stream}_decoder" for stream in self.patched)):
             if hasattr(self, name):
                 delattr(self, name)
 
     @torch.no_grad()
-    def patch_targets(self, frames: Tensor, fbank: Tensor) -> Pair:
-        """What the decoders should recover of frames (B, S, 3, T, H, W) and fbank (B, S, F, 128): (B*S, M, P) each."""
-        visual, audio = self.mbt.visual, self.mbt.audio
-        tubelet, side, _ = visual.patch_embed.kernel_size
-        audio_side, stride = audio.patch_embed.kernel_size[0], audio.patch_embed.stride[0]
-        pixels = video_patches(visual.normalise(frames.flatten(0, 1)), tubelet, side)
-        energies = spectrogram_patches(audio.normalise(fbank.flatten(0, 1)), audio_side, stride)
-        if not self.hog_target:
-            return pixels, energies
-        grey = pixels.unflatten(-1, (tubelet, side, side, 3)).mean(dim=(-1, -4))
-        return hog(grey), hog(energies.unflatten(-1, (audio_side, audio_side)))
+    def patch_targets(self, media: Media) -> dict[str, Tensor]:
+        """What the decoders should recover of media (B, S, ...): (B*S, M, P) of each stream."""
+        targets = {}
+        for name in self.patched:
+            encoder, (values,) = self.mbt.encoder(name), segments_of({name: media[name]})[name]
+            side, stride = encoder.patch_embed.kernel_size[-1], encoder.patch_embed.stride[-1]
+            if name == "visual":
+                tubelet = encoder.patch_embed.kernel_size[0]
+                targets[name] = video_patches(encoder.normalise(values), tubelet, side)
+                if self.hog_target:
+                    grey = targets[name].unflatten(-1, (tubelet, side, side, 3)).mean(dim=(-1, -4))
+                    targets[name] = hog(grey)
+            else:
+                targets[name] = spectrogram_patches(encoder.normalise(values), side, stride)
+                if self.hog_target:
+                    targets[name] = hog(targets[name].unflatten(-1, (side, side)))
+        return targets
 
-    def attention_to_patches(self, tokens: SegmentTokens, words: Tensor, verified: Tensor) -> Pair:
-        """Eq. 6: mean attention of the verified words (B, S, K) of a segment to its patches: (B*S, P_v), (B*S, P_a)."""
-        patches = (patches.unflatten(0, words.shape[:2]) for patches in tokens.patches)
-        return self.tacl.patch_scores(words, verified, *patches)
+    def attention_to_patches(self, tokens: SegmentTokens, words: Tensor, verified: Tensor) -> dict[str, Tensor]:
+        """Eq. 6: mean attention of the verified words (B, S, K) of a segment to its patches, (B*S, P) by stream."""
+        return self.tacl.patch_scores(words, verified, tokens.patches)

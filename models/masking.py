@@ -16,10 +16,10 @@ MASKINGS = ("emotion", "attention", "random", "tube", "frame")
 
 @dataclass(frozen=True)
 class Masks:
-    """What N segments hide, of the visual and of the audio patches."""
+    """What N segments hide of the patches of each stream."""
 
-    hidden: tuple[Tensor, Tensor]  # bool (N, M), True = masked
-    visible: tuple[Tensor, Tensor]  # int64 (N, n), places of the others, ascending
+    hidden: dict[str, Tensor]  # bool (N, M), True = masked
+    visible: dict[str, Tensor]  # int64 (N, n), places of the others, ascending
 
 
 def masked_count(ratio: float, n: int) -> int:

@@ -1,11 +1,12 @@
 """Temporal affective complementary learning: words look at the patches of their segment (Eq. 4).
 
-Words are queries, the patches of one modality keys and values of a multi-head attention. What a word gathers from the
+Words are queries, the patches of one stream keys and values of a multi-head attention. What a word gathers from the
 picture, what it gathers from the sound and the word itself are projected to one space, where Eq. 5 compares them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,42 +49,46 @@ class WordToPatchAttention(nn.Module):
 
 @dataclass
 class WordVectors:
-    """L2-normalised vectors (B, S, K, E) of every word: itself, and what it gathers from picture and sound."""
+    """L2-normalised vectors (B, S, K, E) of every word: itself, and what it gathers from each stream of patches."""
 
     words: Tensor
-    visual: Tensor
-    audio: Tensor
+    gathered: dict[str, Tensor]
 
 
 class TemporalAffectiveComplementaryLearning(nn.Module):
-    """Attention of the words over either modality and the projections into the common space of Eq. 5."""
+    """Attention of the words over each stream of patches and the projections into the common space of Eq. 5."""
 
-    def __init__(self, word_dim: int, patch_dim: int, num_heads: int, common_dim: int) -> None:
+    def __init__(self, word_dim: int, patch_dim: int, num_heads: int, common_dim: int, streams: Sequence[str]) -> None:
         super().__init__()
-        self.visual_attention = WordToPatchAttention(word_dim, patch_dim, num_heads)
-        self.audio_attention = WordToPatchAttention(word_dim, patch_dim, num_heads)
+        for name in streams:
+            self.add_module(f"{name}_attention", WordToPatchAttention(word_dim, patch_dim, num_heads))
         self.word_projection = nn.Linear(word_dim, common_dim)
-        self.visual_projection = nn.Linear(patch_dim, common_dim)
-        self.audio_projection = nn.Linear(patch_dim, common_dim)
+        for name in streams:
+            self.add_module(f"{name}_projection", nn.Linear(patch_dim, common_dim))
 
-    def forward(self, words: Tensor, visual_patches: Tensor, audio_patches: Tensor) -> WordVectors:
-        """words (B, S, K, word_dim), patches (B, S, P, patch_dim) of picture and sound."""
-        flat, shape = words.flatten(0, 1), words.shape[:3]
-        visual = self.visual_projection(self.visual_attention(flat, visual_patches.flatten(0, 1)))
-        audio = self.audio_projection(self.audio_attention(flat, audio_patches.flatten(0, 1)))
-        vectors = (self.word_projection(flat), visual, audio)
-        return WordVectors(*(F.normalize(x.float(), dim=-1).unflatten(0, shape[:2]) for x in vectors))
+    def forward(self, words: Tensor, patches: Mapping[str, Tensor]) -> WordVectors:
+        """words (B, S, K, word_dim), patches (B*S, P, patch_dim) of each stream."""
+        flat, n_videos = words.flatten(0, 1), len(words)
+
+        def vectors(projected: Tensor) -> Tensor:
+            return F.normalize(projected.float(), dim=-1).unflatten(0, (n_videos, -1))
+
+        gathered = {}
+        for name, each in patches.items():
+            attention, projection = (self.get_submodule(f"{name}_{part}") for part in ("attention", "projection"))
+            gathered[name] = vectors(projection(attention(flat, each)))
+        return WordVectors(vectors(self.word_projection(flat)), gathered)
 
     @torch.no_grad()
-    def patch_scores(
-        self, words: Tensor, verified: Tensor, visual_patches: Tensor, audio_patches: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Mean attention of a segment's verified words (B, S, K bool) to its patches: (B*S, P_v) and (B*S, P_a).
+    def patch_scores(self, words: Tensor, verified: Tensor, patches: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Mean attention of a segment's verified words (B, S, K bool) to its patches: (B*S, P) of each stream.
 
         A segment without verified words scores 0 everywhere.
         """
         flat, counted = words.flatten(0, 1), verified.flatten(0, 1).float()
         share = counted / counted.sum(dim=1, keepdim=True).clamp_min(1)
-        visual = self.visual_attention.weights(flat, visual_patches.flatten(0, 1)).float()
-        audio = self.audio_attention.weights(flat, audio_patches.flatten(0, 1)).float()
-        return (share[..., None] * visual).sum(dim=1), (share[..., None] * audio).sum(dim=1)
+        scores = {}
+        for name, each in patches.items():
+            weights = self.get_submodule(f"{name}_attention").weights(flat, each).float()
+            scores[name] = (share[..., None] * weights).sum(dim=1)
+        return scores

@@ -1,4 +1,8 @@
-"""BERT over the words of a segment's subtitles (Devlin et al. 2019), through `transformers`; frozen unless asked."""
+"""BERT over the words of a segment's subtitles (Devlin et al. 2019), through `transformers`; frozen unless asked.
+
+Its features of single words are what pre-training compares picture and sound with; as a stream of its own, the text
+goes on through layers that share the bottleneck with those.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from models.layers import TransformerLayer, initialise
 
 if TYPE_CHECKING:  # transformers takes five seconds to import, and the baseline does without
     from transformers import BertConfig
@@ -55,6 +61,34 @@ class TextEncoder(nn.Module):
 
         Padding receives no attention, and its own features are zero.
         """
+        # a mask of each piece to each, because a shorter one is looked at, for which the processor would have to wait
+        seen = token_mask[:, None, None].expand(-1, 1, token_mask.shape[1], -1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.bert(input_ids=token_ids, attention_mask=token_mask.long()).last_hidden_state
+            features = self.bert(input_ids=token_ids, attention_mask=seen).last_hidden_state
         return features * token_mask[..., None]
+
+
+class TextStream(nn.Module):
+    """The text of a segment as a stream of the fusion: BERT's features, then layers that share the bottleneck.
+
+    Args:
+        encoder: BERT, which stands for the unimodal layers.
+        embed_dim, depth, num_heads: of the layers behind it; depth is that of the fusion.
+
+    `start` gives what the first of these layers takes.
+    """
+
+    n_special = 1  # [CLS]
+
+    def __init__(self, encoder: TextEncoder, embed_dim: int, depth: int, num_heads: int) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.project = nn.Sequential(nn.LayerNorm(encoder.embed_dim), nn.Linear(encoder.embed_dim, embed_dim))
+        self.blocks = nn.ModuleList(TransformerLayer(embed_dim, num_heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        initialise(self)
+        self.encoder = encoder
+
+    def start(self, token_ids: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Word pieces (N, L) to tokens (N, L, D), and which of them are attended to: bool (N, L)."""
+        return self.project(self.encoder(token_ids, token_mask)), token_mask

@@ -27,6 +27,8 @@ class VideoViT(nn.Module):
     `mean`, `std`, `pos_embed` and `norm_eps` belong to the weights: they are saved and loaded with them.
     """
 
+    n_special = 1  # the class token
+
     def __init__(
         self,
         image_size: int = 112,
@@ -67,6 +69,10 @@ class VideoViT(nn.Module):
     def normalise(self, frames: Tensor) -> Tensor:
         """uint8 RGB frames (..., 3, T, H, W) to the float32 input that the weights were trained with."""
         return (frames.float() / 255 - self.mean) / self.std
+
+    def start(self, frames: Tensor, visible: Tensor | None = None) -> tuple[Tensor, None]:
+        """Tokens before the first block of uint8 frames (N, 3, T, H, W), all of which attend to all (no mask)."""
+        return self.embed(self.normalise(frames), visible), None
 
     def embed(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
         """Tokens before the first block.

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import opts
-from core.experiment import METRICS, write_json
 from tests import tiny
-from tools import ablate
-from tools._ablation_tables import Row, fingerprint, table_of, tables, words_of
+from tests.runs import FakeMain, rows_of
+from tools import _runs, ablate
+from tools._ablation_tables import Row, table_of, tables, words_of
+from tools._run_flags import fingerprint
 
 PROJECT = Path(__file__).parents[1]
 PAIR = ["--variant", "MART:", "--variant", "mean pooling: --temporal_pool mean", "--name", "pooling"]
-
-
-class FakeMain:
-    """Stands in for main.py: keeps the commands, and leaves of a run what a finished one leaves."""
-
-    def __init__(self, status: Callable[[list[str]], int] = lambda command: 0) -> None:
-        self.commands: list[list[str]] = []
-        self.environments: list[dict[str, str]] = []
-        self.status = status
-
-    def __call__(self, command: list[str], output: Path, environment: dict[str, str]) -> int:
-        self.commands.append(command)
-        self.environments.append(environment)
-        flags = opts.parse(command[2:])
-        output.write_text("loading\nerror: the disk is full\n\n")
-        folder = flags.result_path / flags.expr_name
-        folder.mkdir(exist_ok=True)
-        if status := self.status(command):
-            return status
-        metrics = {"acc_s": 0.9, "f1_s": 0.8, "acc_e": 0.5 + flags.seed / 10, "f1_e": 0.25}
-        write_json(folder / METRICS, metrics)
-        return 0
-
-    def seen(self) -> list[tuple[str, int]]:
-        """Pooling and seed of every run."""
-        return [(flags.temporal_pool, flags.seed) for flags in (opts.parse(command[2:]) for command in self.commands)]
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("name", tables(opts.parse([])))
@@ -114,7 +83,7 @@ def test_a_command_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_what_is_finished_stays_and_the_rest_is_taken_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ablate, "cores", lambda: 5)
+    monkeypatch.setattr(_runs, "cores", lambda: 5)
     words = [*PAIR, "--seeds", "2", "--out", str(tmp_path), "--jobs", "2"]
     assert ablate.main(words, FakeMain()) == 0
     finished, unfinished, broken, missing = sorted((tmp_path / "runs").glob("*-s?"))
@@ -138,7 +107,7 @@ def test_a_failing_run_is_told_and_the_others_go_on(tmp_path: Path, capsys: pyte
     fake = FakeMain(lambda command: 3 if "mean" in command and "1" in command else 0)
     words = [*PAIR, "--seeds", "3", "--out", str(tmp_path)]
     assert ablate.main(words, fake) == 1
-    assert fake.seen() == [(pool, seed) for seed in range(3) for pool in ("max", "mean")]
+    assert fake.seen("temporal_pool") == [(pool, seed) for seed in range(3) for pool in ("max", "mean")]
     printed = capsys.readouterr()
     (failure,) = printed.err.splitlines()
     file = tmp_path / "runs" / f"{fingerprint('', ['--temporal_pool', 'mean'])}-s1.txt"
@@ -177,7 +146,8 @@ def test_ctrl_c_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_children_end_when_they_are_stopped(tmp_path: Path) -> None:
-    children, status = ablate.Children(), []
+    lock = os.open(tmp_path, os.O_RDONLY)
+    children, status = _runs.Children(lock), []
     file = tmp_path / "a.txt"
     sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(100)"]
     thread = threading.Thread(target=lambda: status.append(children.run(sleeper, file, {})))

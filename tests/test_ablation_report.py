@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import opts
-from tools._ablation_report import csv_text, differences, markdown, spread, write_table
+from tools._ablation_report import csv_text, differences, markdown, write_table
 from tools._ablation_tables import Table, named, tables
+from tools._run_metrics import spread
 
 
 def measured(acc_e: float, **temporal: float) -> dict:

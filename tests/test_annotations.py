@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
-from datasets.annotations import AnnotatedSegment, Annotation, Video, benchmark_of, read_annotation, write_annotation
+from datasets.annotations import (
+    AnnotatedSegment,
+    Annotation,
+    Video,
+    benchmark_of,
+    read_annotation,
+    write_annotation,
+)
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 
 
-def entry(label: Any = "joy", subset: Any = "training", **more: Any) -> dict[str, Any]:
-    return {"subset": subset, "annotations": {"label": label, **more}}
+def entry(label: Any = "joy", subset: Any = "training", subsets: Any = ..., **more: Any) -> dict[str, Any]:
+    several = {} if subsets is ... else {"subsets": subsets}
+    return {"subset": subset, **several, "annotations": {"label": label, **more}}
 
 
 def segment(**change: Any) -> dict[str, Any]:
@@ -77,6 +85,36 @@ def test_writing_and_reading_gives_the_same_and_only_shared_ids_get_a_long_key(t
     assert [file.name for file in path.parent.iterdir()] == ["labels.json"]
 
 
+def test_several_splits(tmp_path: Path) -> None:
+    document = with_database(
+        a=entry(subsets=["training", "validation", "training"]),
+        b=entry("fear", "validation", subsets=["validation", None, "training"]),
+        c=entry(subset=None, subsets=[None, "training", "validation"]),
+    )
+    annotation = read_annotation(stored(tmp_path, document))
+    assert annotation.n_splits == 3
+    ids = {
+        split: tuple(
+            "".join(video.id for video in annotation.subset(name, split)) for name in ("training", "validation")
+        )
+        for split in (1, 2, 3)
+    }
+    assert ids == {1: ("a", "b"), 2: ("c", "a"), 3: ("ab", "c")}
+    assert annotation.subset("training") == annotation.subset("training", 1)
+    assert [video.subset for video in annotation.videos] == ["training", "validation", None]
+    write_annotation(tmp_path / "again.json", annotation)
+    assert read_annotation(tmp_path / "again.json") == annotation
+    assert json.loads((tmp_path / "again.json").read_text()) == document
+
+
+def test_a_split_that_is_not_there() -> None:
+    for annotation in (Annotation(("joy",), ()), Annotation(("joy",), (Video("a", "joy", "training"),))):
+        assert annotation.n_splits == 1
+        for split in (0, 2):
+            with pytest.raises(ValueError, match=f"1 to 1, not {split}"):
+                annotation.subset("training", split)
+
+
 def test_writing_what_cannot_be_read_leaves_the_old_file(tmp_path: Path) -> None:
     path = stored(tmp_path, with_database(a=entry()))
     before = path.read_bytes()
@@ -109,6 +147,16 @@ def test_writing_what_cannot_be_read_leaves_the_old_file(tmp_path: Path) -> None
         (with_database(a=3), "video 'a' is not an object"),
         (with_database(a=entry(subset="test")), "video 'a': \"subset\" is 'test'"),
         (with_database(a={"annotations": {"label": "joy"}}), "video 'a': \"subset\" is None"),
+        (with_database(a=entry(subsets=None)), "video 'a': \"subsets\" is not a list of"),
+        (with_database(a=entry(subsets="training")), "video 'a': \"subsets\" is not a list of"),
+        (with_database(a=entry(subsets=[])), "video 'a': \"subsets\" is not a list of"),
+        (with_database(a=entry(subsets=["training", "test"])), "video 'a': \"subsets\" is not a list of"),
+        (with_database(a=entry(subsets=["training", ["training"]])), "video 'a': \"subsets\" is not a list of"),
+        (with_database(a=entry(subsets=["validation"])), '"subset" is \'training\', but the first of "subsets" \'val'),
+        (with_database(a=entry(subset=None, subsets=["training"])), '"subset" is None, but the first of'),
+        (with_database(a=entry(subset=None)), "video 'a': \"subset\" is None"),
+        (with_database(a=entry(subsets=["training"]), b=entry()), "video 'b': 0 \"subsets\", the first video has 1"),
+        (with_database(a=entry(), b=entry(subsets=["training"])), "video 'b': 1 \"subsets\", the first video has 0"),
         (with_database(a={"subset": "training"}), 'video \'a\': "annotations" with a "label" is missing'),
         (with_database(a=entry("envy")), "video 'a': label 'envy' is not in"),
         (with_database(a=entry(["joy"])), r"video 'a': label \['joy'\] is not in"),

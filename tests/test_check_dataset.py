@@ -266,6 +266,19 @@ def test_notes_alone_do_not_fail(layout, tmp_path):
     assert "check_dataset: 2 videos, 0 with faults, 1 notes (1 subtitles missing)" in out
 
 
+def test_every_split_is_looked_at(layout, video, tmp_path):
+    both = replace(video, subsets=("training", "training")), Video("b", "Joy", "validation", (), ("validation", None))
+    never = Video("c", "Joy", None, (), (None, None))
+    for each in (both[1], never):
+        write_whole(layout, each.label, each.id)
+    write_annotation(tmp_path / "x.json", Annotation(LABELS, (*both, never)))
+    status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--jobs", 1)
+    assert status == 1
+    assert out.count("FAULT") == 1 and "subset empty (validation of split 2)" in out
+    assert re.search(r"note +in no split \(1 such videos\) +Joy +c +x.json", out)
+    assert "check_dataset: 3 videos" in out
+
+
 def test_broken_annotation_fails(layout, video, tmp_path):
     (tmp_path / "x.json").write_text('{"labels": []}')
     status, out, err = run("--root_path", tmp_path, "--annotation_path", "x.json")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 import main
-from core import checkpoint, distributed
+from core import checkpoint, distributed, experiment
 from core.checkpoint import load_checkpoint
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.losses import classification_losses
@@ -26,8 +28,8 @@ from datasets.video_batch import VideoBatch
 from models.build import build_model
 from models.mbt import MBT
 from tests import tiny
+from tests.children import PROJECT, Moment, eventually, start, start_two
 
-PROJECT = Path(__file__).parents[1]
 # 16 videos in steps of 14: in the last step of an epoch one process has two and the other one none
 FLAGS = {"batch_size": 7, "precision": "fp32", "warmup_epochs": 0, "n_epochs": 1, "pretrain_epochs": 1}
 # The bias of a key changes no attention: its gradient is rounding, which Adam blows up to a tenth of the rate.
@@ -72,11 +74,12 @@ def test_two_processes_give_the_weights_of_one(results: Path, name: str) -> None
 def test_two_processes_score_every_video_once_and_leave_one_set_of_files(results: Path, name: str) -> None:
     one, other = (json.loads((results / run / "metrics.json").read_text()) for run in ("one", name))
     assert other["n_videos"] == 8 == sum(map(sum, other["confusion_matrix"]))
-    assert {k: v for k, v in other.items() if k not in ("loss", "temporal")} == {
-        k: v for k, v in one.items() if k not in ("loss", "temporal")
-    }
+    rounded = ("loss", "temporal", "intervals")
+    assert {k: v for k, v in other.items() if k not in rounded} == {k: v for k, v in one.items() if k not in rounded}
     assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert other["temporal"] == pytest.approx(one["temporal"], rel=1e-5)
+    for name, interval in one["intervals"].items():
+        assert other["intervals"][name] == pytest.approx(interval, rel=1e-5), name
     assert len(list((results / name / "tensorboard").iterdir())) == 1
     log = (results / name / "log.txt").read_text()
     assert log.count("pre-training 1/2") == log.count("plots:") == 1
@@ -86,9 +89,114 @@ def test_a_checkpoint_is_evaluated_by_two_processes(results: Path, tmp_path: Pat
     path = results / "two" / "last.pt"
     done = torchrun(["--eval", "--checkpoint", str(path), "--json", str(tmp_path / "m.json"), "--batch_size", "3"])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("AccE") == 1
+    assert done.stdout.count("test, averaged weights") == 1
     found, expected = (json.loads(p.read_text()) for p in (tmp_path / "m.json", path.with_name("metrics.json")))
     assert (found["confusion_matrix"], found["n_videos"]) == (expected["confusion_matrix"], 8)
+
+
+def test_a_run_goes_on_in_two_processes_and_back(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Each time in the middle of an epoch; in two processes one alone gets the signal. Masks are drawn at random."""
+    flags = FLAGS | {"root_path": tiny_dataset, "result_path": tmp_path, "batch_size": 2, "masking": "random"}
+    words = tiny.arguments(**flags, log_every=1, accu_step=2, expr_name="moved")
+    again = ["--resume", "--expr_name", "moved", "--result_path", str(tmp_path)]
+    stored = []
+    first = start(words, tmp_path / "a.txt", signal_at=(signal.SIGTERM, Moment("torch.optim:AdamW.step", 2)))
+    assert first.wait() == 143, first.log.read_text()
+    stored.append(load_checkpoint(tmp_path / "moved" / "last.pt"))
+    pair = start_two(
+        [*again, "--accu_step", "1"],
+        tmp_path / "b.txt",
+        signal_at=(signal.SIGTERM, Moment("torch.optim:AdamW.step", 4)),
+    )
+    assert [each.wait() for each in pair] == [143, 143], pair[0].log.read_text()
+    stored.append(load_checkpoint(tmp_path / "moved" / "last.pt"))
+    last = start([*again, "--accu_step", "2"], tmp_path / "c.txt")
+    assert last.wait() == 0, last.log.read_text()
+    assert [(s["epoch"], s["begun"]["batches"], s["step"]) for s in stored] == [(0, 4, 2), (1, 4, 6)]
+    unbroken = start([*words, "--expr_name", "unbroken"], tmp_path / "d.txt")
+    assert unbroken.wait() == 0
+    moved, expected = (load_checkpoint(tmp_path / name / "last.pt") for name in ("moved", "unbroken"))
+    for part in ("model", "ema"):
+        for key, weight in expected[part].items():
+            torch.testing.assert_close(moved[part][key], weight, atol=1e-5, rtol=0, msg=f"{part} {key}")
+    line = "pre-training 1/2: loss"
+    losses = [(tmp_path / name / "log.txt").read_text().partition(line)[2][:10] for name in ("moved", "unbroken")]
+    assert float(losses[0].split(",")[0]) == pytest.approx(float(losses[1].split(",")[0]), abs=2e-4), "of all steps"
+
+
+def test_who_is_left_says_that_the_others_are_lost(tiny_dataset: Path, tmp_path: Path) -> None:
+    flags = FLAGS | {"root_path": tiny_dataset, "result_path": tmp_path, "n_epochs": 50}
+    pair = start_two(
+        tiny.arguments(**flags, expr_name="r"),
+        tmp_path / "log.txt",
+        signal_at=(signal.SIGKILL, Moment("torch.optim:AdamW.step", 3)),
+    )
+    assert pair[1].wait() == -9
+    assert pair[0].wait(60) == 2
+    line = pair[0].log.read_text().splitlines()[-1]
+    assert line.startswith("error: process 0 has lost the others: one has ended") and "Traceback" not in line
+    assert load_checkpoint(tmp_path / "r" / "last.pt")["epoch"] == 1
+
+
+def test_torchrun_starts_a_run_again_which_goes_on(results: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    """Twice a process is killed, and one restart is allowed. Then one process ends what two have begun."""
+    words = tiny.arguments(**FLAGS, root_path=tiny_dataset, result_path=tmp_path, accu_step=1, expr_name="again")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log.txt").open("wb") as file:
+        process = subprocess.Popen(
+            [*command, str(PROJECT / "main.py"), *words], stdout=file, stderr=file, env=environment
+        )
+    printed = (tmp_path / "log.txt").read_text
+    eventually((tmp_path / "again" / "last.pt").exists)
+    kill_one_of(process.pid)
+    eventually(lambda: "resumed after epoch 1, step 2" in printed())
+    kill_one_of(process.pid)
+    begun = time.monotonic()
+    assert process.wait(60) != 0 and time.monotonic() < begun + 60
+    assert "Signal 9 (SIGKILL) received" in printed()
+    assert not (tmp_path / "again" / "metrics.json").exists()
+    last = start(
+        ["--resume", "--expr_name", "again", "--result_path", str(tmp_path), "--accu_step", "2"], tmp_path / "last.txt"
+    )
+    assert last.wait() == 0, last.log.read_text()
+    one, again = (load_checkpoint(folder / "last.pt") for folder in (results / "one", tmp_path / "again"))
+    for key, weight in one["model"].items():
+        torch.testing.assert_close(again["model"][key], weight, atol=1e-5, rtol=0, msg=key)
+
+
+def kill_one_of(torchrun: int) -> None:
+    """The last process that it has started."""
+    children = [int(pid) for task in Path(f"/proc/{torchrun}/task").iterdir() for pid in words_of(task / "children")]
+    programs = [pid for pid in children if str(PROJECT / "main.py") in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert len(programs) == 2
+    os.kill(max(programs), signal.SIGKILL)
+
+
+def words_of(file: Path) -> list[str]:
+    return file.read_text().split()
+
+
+def test_a_restart_has_to_find_its_experiment(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    assert main.main(tiny.arguments(root_path=tiny_dataset, result_path=tmp_path)) == 2
+    assert "--max-restarts of torchrun needs --expr_name" in capsys.readouterr().err
+
+
+def test_a_restart_goes_on_with_what_its_own_torchrun_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "17")
+    experiment.open_experiment(tmp_path / "mine", {"seed": 0}, resume=False)
+    assert experiment.is_of_this_job(tmp_path / "mine") and not experiment.is_of_this_job(tmp_path / "none")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "18")
+    assert not experiment.is_of_this_job(tmp_path / "mine")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # as it is called without --rdzv_id
+    assert not experiment.is_of_this_job(tmp_path / "mine")
+    experiment.open_experiment(tmp_path / "mine", {"seed": 0}, resume=True)
+    assert experiment.is_of_this_job(tmp_path / "mine")
 
 
 def test_a_sharded_run_needs_torchrun(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -106,7 +214,7 @@ def test_a_stand_in_for_no_video_has_finite_losses() -> None:
 
 
 def losses_of(model: MBT, batch: VideoBatch) -> dict[str, Tensor]:
-    return classification_losses(model(batch.frames, batch.fbank), batch.labels, POLARITY, 0.5)
+    return classification_losses(model(batch.media(), batch.present()), batch.labels, POLARITY, 0.5)
 
 
 def in_two_processes(work: str, folder: Path) -> None:

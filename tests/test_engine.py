@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import math
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
 from timm.utils import ModelEmaV3
 
-from core.engine import EmptySplitError, NonFiniteLossError, StepSettings, TrainState, train_one_epoch
+from core.engine import EmptySplitError, StepSettings, TrainState, train_one_epoch
 from core.evaluation import all_metrics, predict_split
+from core.findings import Begun, NonFiniteLossError
 from core.losses import classification_losses
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
 from datasets.annotations import AnnotatedSegment
@@ -40,7 +43,7 @@ def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tu
 
     def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
         with chosen.autocast():
-            output = state.model(batch.frames, batch.fbank)
+            output = state.model(batch.media(), batch.present())
         return classification_losses(output, batch.labels, chosen.polarity, chosen.lambda_0)
 
     means, left_out = train_one_epoch(
@@ -52,6 +55,18 @@ def epoch(state: TrainState, batches: list[VideoBatch], **changes: object) -> tu
         on_step=lambda _, values: steps.append(values),
     )
     return means, left_out, steps
+
+
+def epoch_until(state: TrainState, batches: list[VideoBatch], stop: Callable[[], bool]) -> object:
+    """An epoch that is stopped."""
+
+    def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        output = state.model(batch.media(), batch.present())
+        return classification_losses(output, batch.labels, torch.tensor(VE8.polarity), 0.5)
+
+    return train_one_epoch(
+        state, batches, settings(), objective=compute, n_batches=len(batches), on_step=lambda *_: None, stop=stop
+    )
 
 
 def weights(state: TrainState) -> torch.Tensor:
@@ -124,9 +139,94 @@ def test_it_stops_before_a_step_that_is_not_a_number(where: str) -> None:
         data.fbank[1] = float("nan")
     else:
         next(state.model.parameters()).register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteLossError, match=rf"{where} is .*class/video 7\.0, class/video 7\.1"):
+    message = rf"step 1: the {where} is not finite on class/video 7\.0, class/video 7\.1 \(loss .*_norm (nan|inf)"
+    with pytest.raises(NonFiniteLossError, match=message):
         epoch(state, [data])
     torch.testing.assert_close(weights(state), before, rtol=0, atol=0)
+
+
+def test_only_the_batch_without_a_finite_loss_is_named() -> None:
+    good, bad = tiny.batch(2, seed=1), tiny.batch(2, seed=2)
+    bad.fbank[:] = float("inf")
+    with pytest.raises(NonFiniteLossError) as caught:
+        epoch(new_state(), [good, bad], accu_step=2)
+    assert "video 2.0, class/video 2.1" in str(caught.value) and "video 1." not in str(caught.value)
+    assert "--resume --skip_nonfinite 1" in str(caught.value)
+
+
+def test_as_many_steps_as_are_allowed_are_reported_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    state, good, bad = new_state(), tiny.batch(2, seed=1), tiny.batch(2, seed=2)
+    bad.fbank[:] = float("nan")
+    means, _, steps = epoch(state, [good, bad, good, bad], skip_nonfinite=2, log_every=2)
+    assert [line.partition(":")[0] for line in caplog.messages] == ["step 2", "step 4"]
+    assert "2 of 2 that --skip_nonfinite allows" in caplog.messages[1]
+    assert state.step == 4 and len(steps) == 2 and math.isfinite(means["loss"])
+    assert means["loss"] == pytest.approx((steps[0]["loss"] + steps[1]["loss"]) / 2)
+    assert all(bool(value.isfinite().all()) for value in state.ema.module.state_dict().values())
+    assert state.begun.nonfinite == 2, "which the next epoch goes on from"
+    with pytest.raises(NonFiniteLossError, match="--skip_nonfinite 3"):
+        epoch(state, [bad], skip_nonfinite=2)
+
+
+class Stopping:
+    """Asks to stop behind the `count`-th group of batches."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def draws(state: TrainState, batches: list[VideoBatch], **flags: object) -> list[float]:
+    """What the objective draws, batch by batch."""
+    found = []
+
+    def compute(batch: VideoBatch) -> dict[str, torch.Tensor]:
+        found.append(torch.rand(()).item())
+        output = state.model(batch.media(), batch.present())
+        return classification_losses(output, batch.labels, torch.tensor(VE8.polarity), 0.5)
+
+    chosen = settings(accu_step=2, seed=flags.pop("seed", 0))
+    train_one_epoch(state, batches, chosen, objective=compute, n_batches=8, on_step=lambda *_: None, **flags)
+    return found
+
+
+def test_what_a_batch_draws_depends_on_its_number_alone() -> None:
+    batches = [tiny.batch(1, seed) for seed in range(8)]
+    whole = draws(new_state(), batches)
+    assert len(set(whole)) == 8
+    state = new_state()
+    torch.rand(5)
+    assert draws(state, batches, stop=Stopping(2)) == whole[:4]
+    assert state.epoch == 0 and state.begun.batches == 4
+    assert draws(state, batches[4:]) == whole[4:] and (state.epoch, state.begun.batches) == (1, 0)
+    assert draws(state, batches) != whole != draws(new_state(), batches, seed=1)
+
+
+def test_an_epoch_in_two_parts_has_the_means_of_one() -> None:
+    batches = [tiny.batch(2, seed) for seed in range(5)]
+    nothing = replace(tiny.batch(0), skipped=["a.mp3: broken"])
+    whole, parts = new_state(), new_state()
+    expected, left_out, _ = epoch(whole, [nothing, *batches, nothing])
+    assert epoch_until(parts, [nothing, *batches], Stopping(4)) is None
+    assert (parts.step, parts.begun.batches, parts.begun.videos) == (3, 4, 6)
+    parts.begun = Begun(**asdict(parts.begun))  # as a checkpoint holds it
+    means, lines, _ = epoch(parts, [*batches[3:], nothing])
+    assert {n: v for n, v in means.items() if n not in ("videos_per_second", "waiting")} == {
+        n: v for n, v in expected.items() if n not in ("videos_per_second", "waiting")
+    }
+    assert lines == left_out == ["a.mp3: broken"] * 2
+    assert torch.equal(weights(parts), weights(whole))
+
+
+def test_a_stop_behind_the_last_step_leaves_the_end_of_the_epoch() -> None:
+    state = new_state()
+    assert epoch_until(state, [tiny.batch(2)] * 2, Stopping(2)) is None
+    assert (state.epoch, state.begun.batches) == (0, 2)
+    means, _, steps = epoch(state, [])
+    assert state.epoch == 1 and steps == [] and means["loss"] > 0
 
 
 def test_left_out_videos_are_reported_and_an_empty_batch_is_no_step() -> None:

@@ -19,6 +19,7 @@ from core import checkpoint
 from core.assembly import new_model, stored_recogniser
 from models.mbt import MBT
 from tests import tiny
+from tests.test_modalities import words_batch
 from tools import export
 
 SHAPES = ((1, 1), (1, 5), (3, 1), (4, 2))  # videos and segments; 2 and 3 were traced
@@ -72,7 +73,7 @@ def pairs() -> list[tuple[Tensor, Tensor]]:
 @torch.no_grad()
 def compare(found: list[dict[str, Tensor]], model: MBT, tolerance: float) -> None:
     for (frames, fbank), results in zip(pairs(), found, strict=True):
-        output = model(frames, fbank)
+        output = model({"visual": (frames,), "audio": (fbank,)})
         distribution = output.segment_scores.flatten(1).softmax(dim=1).reshape(output.segment_scores.shape)
         expected = {
             "segment_scores": output.segment_scores,
@@ -95,7 +96,7 @@ def test_a_process_with_nothing_but_torch_scores_as_the_model(exported: Path, mo
 def check_metadata(text: str, trained: Path) -> None:
     metadata = json.loads(text)
     assert metadata["classes"] == CLASSES and metadata["polarity"] == [-1, 1, -1, -1, 1, -1, 1, 1]
-    assert metadata["sizes"] == {"T": 4, "H": 32, "W": 32, "F": 50, "C": 8}
+    assert metadata["sizes"] == {"T": 4, "H": 32, "W": 32, "F": 50, "L": 8, "C": 8}
     assert metadata["segment_seconds"] == 2.5
     sha256 = hashlib.sha256(trained.read_bytes()).hexdigest()
     assert metadata["checkpoint"] == {"file": "last.pt", "sha256": sha256, "epoch": 3}
@@ -210,3 +211,17 @@ def test_wrong_targets_cost_one_line(
     monkeypatch.setattr(export, "trace", lambda *_: None)
     monkeypatch.setattr(torch.export, "save", lambda _, path, **__: path.write_text("x"))
     assert "cannot be written" in refused("--out", str(tmp_path / "no" / "mart.pt2"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("modalities", ["a", "avt"])
+def test_other_modalities_are_exported_with_inputs_of_their_own(modalities: str) -> None:
+    flags = opts.parse(tiny.arguments(modalities=modalities, pretrain_epochs=0))
+    model = new_model(flags, 8).eval()
+    program = export.trace(model, flags).module()
+    names = export.input_names(model)
+    assert names == (["fbank"] if modalities == "a" else ["frames", "fbank", "token_ids", "token_mask"])
+    for n_videos in (1, 3):
+        batch = words_batch(n_videos)
+        found = program(*(getattr(batch, name) for name in names))
+        torch.testing.assert_close(found["video_scores"], model(batch.media()).video_scores, rtol=1e-4, atol=1e-5)

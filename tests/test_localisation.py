@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain
+
 import numpy as np
 import pytest
 
-from core.localisation import Interval, average_precision, detect, mean_average_precision, overlap
+from core.localisation import (
+    Interval,
+    average_precisions,
+    detect,
+    drawn_map,
+    mean_average_precision,
+    overlap,
+    rank,
+    rank_classes,
+)
 
 TRUTH = [Interval(0, 0, 0, 10), Interval(0, 0, 20, 30), Interval(1, 0, 0, 10)]
+
+
+def average_precision(detections: list[Interval], truth: list[Interval], threshold: float) -> float:
+    ((value,),) = average_precisions(rank(detections, truth, (threshold,)), np.ones((1, 3)))
+    return float(value)
 
 
 def test_overlap() -> None:
@@ -45,9 +62,42 @@ def test_ties_keep_their_order_and_the_threshold_counts_as_reached() -> None:
 
 def test_mean_is_over_the_classes_that_occur() -> None:
     truth = [Interval(0, 0, 0, 10), Interval(0, 2, 0, 10)]
-    measured = mean_average_precision([Interval(0, 0, 0, 10, 0.9), Interval(0, 1, 0, 10, 0.9)], truth, (0.1, 0.3))
+    rankings = rank_classes([Interval(0, 0, 0, 10, 0.9), Interval(0, 1, 0, 10, 0.9)], truth, (0.1, 0.3))
+    measured = mean_average_precision(rankings, 1, (0.1, 0.3))
     assert measured == {"map": 0.5, "map@0.10": 0.5, "map@0.30": 0.5}
-    assert mean_average_precision([], []) == {}
+    assert mean_average_precision(rank_classes([], []), 1) == {}
+
+
+def test_a_video_drawn_twice_counts_like_two_videos() -> None:
+    """Resamples by their weights, against the resampled videos themselves."""
+    rng = np.random.default_rng(0)
+    n_videos, n_classes = 6, 3
+
+    def some(count: int, video: int) -> list[Interval]:
+        starts, lengths, scores = rng.uniform(0, 20, count), rng.uniform(1, 20, count), rng.random(count)
+        labels = rng.integers(n_classes, size=count)
+        return [
+            Interval(video, int(label), start, start + length, score)
+            for label, start, length, score in zip(labels, starts, lengths, scores, strict=True)
+        ]
+
+    truth = [some(rng.integers(3), video) for video in range(n_videos)]
+    found = [some(12, video) for video in range(n_videos)]
+    drawn = rng.multinomial(n_videos, np.full(n_videos, 1 / n_videos), size=20).astype(float)
+    rankings = rank_classes(list(chain(*found)), list(chain(*truth)))
+    measured = drawn_map(rankings, drawn)
+
+    def copies(parts: list[list[Interval]], counts: np.ndarray) -> list[Interval]:
+        chosen = [part for part, count in zip(parts, counts, strict=True) for _ in range(int(count))]
+        return [replace(interval, video=number) for number, part in enumerate(chosen) for interval in part]
+
+    expected = [
+        mean_average_precision(rank_classes(copies(found, counts), copies(truth, counts)), n_videos).get("map", np.nan)
+        for counts in drawn
+    ]
+    assert len(set(expected)) > 10
+    np.testing.assert_allclose(measured, expected, rtol=1e-12)
+    assert np.isnan(drawn_map(rankings, np.zeros((1, n_videos)))).all()
 
 
 def test_detect_finds_the_peak_and_its_surroundings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import main
+from core import pretraining
 from core.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -55,6 +58,8 @@ def test_a_run_leaves_everything_behind(trained: Path) -> None:
     assert json.loads((trained / "flags.json").read_text())["embed_dim"] == 24
     pretrained, last = (set(load_checkpoint(trained / f"{name}.pt")["ema"]) for name in ("pretrained", "last"))
     assert {name.split(".")[0] for name in pretrained - last} == {"tacl", "visual_decoder", "audio_decoder"}
+    board = EventAccumulator(str(trained / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("step/loss")] == [10], "of 12 steps"
     log = (trained / "log.txt").read_text()
     expected = ("pre-training 1/3", "fine-tuning 3/3", "AccE", "videos/s", "waiting for data")
     assert [words for words in expected if words not in log] == []
@@ -146,6 +151,80 @@ def test_a_finished_run_resumed_only_evaluates(trained: Path, capsys: pytest.Cap
     assert (trained / "metrics.json").read_text() == before
 
 
+def test_a_resumed_run_takes_steps_of_as_many_videos(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--resume", "--expr_name", "run", "--result_path", str(trained.parent), "--accu_step", "3"]
+    assert main.main(words) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "steps are of 4 videos" in message and "1 processes are 12" in message
+
+
+def test_a_loss_that_is_no_number_ends_training_or_is_skipped(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses, steps = pretraining.classification_losses, itertools.count(1)
+
+    def sometimes_wrong(*arguments: object) -> dict[str, torch.Tensor]:
+        factor = float("nan") if next(steps) % 8 == 6 else 1.0
+        return {name: factor * value for name, value in losses(*arguments).items()}
+
+    monkeypatch.setattr(pretraining, "classification_losses", sometimes_wrong)
+    words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="nan", pretrain_epochs=0)
+    assert main.main(words) == 3
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: step 6: the loss is not finite on ") and line.count("/") == 4
+    assert "(loss nan, visual nan, audio nan, gradient_norm nan)" in line and "--skip_nonfinite 1" in line
+    stored = load_checkpoint(tmp_path / "nan" / "last.pt")
+    assert stored["epoch"] == 1 and all(bool(value.isfinite().all()) for value in stored["ema"].values())
+    steps = itertools.count(5)
+    again = ["--resume", "--expr_name", "nan", "--result_path", str(tmp_path), "--skip_nonfinite", "1"]
+    assert main.main(again) == 0
+    assert "step 6: the loss is not finite" in (tmp_path / "nan" / "log.txt").read_text()
+    stored = load_checkpoint(tmp_path / "nan" / "last.pt")
+    assert (stored["step"], stored["begun"]["nonfinite"]) == (8, 1)
+    assert all(bool(value.isfinite().all()) for value in stored["model"].values())
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"batch_size": 16, "pretrain_epochs": 0, "learning_rate": 1e39, "warmup_epochs": 0}
+    assert main.main(tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="inf", **flags)) == 3
+    assert "weights are not finite at step 1" in capsys.readouterr().err.splitlines()[-1]
+    assert not list((tmp_path / "inf").glob("*.pt"))
+
+
+MEMORY = {
+    "a GPU's": (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"),
+        "allocate 2.00 GiB",
+    ),
+    "Python's": (MemoryError(), "of the machine ran out:"),
+    "PyTorch's": (None, "tried to allocate 4503599627370496 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_too_little_memory_says_which_flags_help(
+    name: str,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error, expected = MEMORY[name]
+
+    def run_out(*_: object) -> None:
+        if error is None:
+            torch.empty(2**50)
+        raise error
+
+    monkeypatch.setattr(main, "new_model", run_out)
+    assert main.main(tiny.arguments(root_path=tiny_dataset, result_path=tmp_path)) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: memory o") and message.count("\n") == 1 and expected in message
+    assert all(flag in message for flag in ("--batch_size", "--accu_step", "--recompute all", "--fsdp"))
+
+
 def test_a_resumed_run_cannot_become_another(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--resume", "--expr_name", "run", "--result_path", str(trained.parent), "--learning_rate", "1"]
     assert main.main(words) == 2
@@ -185,6 +264,21 @@ def test_a_corrupt_file_is_named_or_left_out_and_counted(
     assert str(victim) in log and str(frame) in log
 
 
+def test_a_split_of_several(broken_dataset: Path, tmp_path: Path) -> None:
+    file = broken_dataset / "dataset.json"
+    document = json.loads(file.read_text())
+    swapped = {"training": "validation", "validation": "training"}
+    for number, entry in enumerate(document["database"].values()):
+        other = swapped[entry["subset"]] if number else None
+        entry["subsets"] = [entry["subset"], other]
+    file.write_text(json.dumps(document))
+    words = tiny.arguments(root_path=broken_dataset, result_path=tmp_path, expr_name="s", split=2, n_epochs=1)
+    assert main.main(words) == 0
+    metrics = json.loads((tmp_path / "s" / "metrics.json").read_text())
+    assert metrics["n_videos"] == 2 * 8 - (next(iter(document["database"].values()))["subset"] == "training")
+    assert evaluate(tmp_path / "s" / "last.pt", tmp_path / "a.json") == metrics, "a stored run keeps its split"
+
+
 def test_debug_is_two_batches(tiny_dataset: Path, tmp_path: Path) -> None:
     words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, expr_name="d", debug=True, n_epochs=90)
     assert main.main(words) == 0
@@ -208,12 +302,14 @@ WRONG_STARTS = {
     "unknown dataset": ({"dataset": "ve9"}, "ve9"),
     "another benchmark": ({"dataset": "ek6"}, "Anticipation"),
     "no annotation": ({"annotation_path": "none.json"}, "none.json"),
+    "no such split": ({"split": 2}, "demo.json: there is no --split 2, its splits are 1 to 1"),
     "no such device": ({"device": "cuda:63"}, "cuda:63"),
     "not a device": ({"device": "potato"}, "potato"),
     "heads do not divide": ({"num_heads": 5}, "num_heads 5"),
     "patches do not divide": ({"sample_size": 40}, "multiples"),
     "sound too short": ({"audio_frames": 9}, "128x9"),
     "a path for a name": ({"expr_name": "a/b"}, "--expr_name"),
+    "no reading process": ({"read_timeout": 5, "n_threads": 0}, "--n_threads 1"),
     "nothing to resume": ({"resume": True, "expr_name": "never"}, "never"),
     "resume what": ({"resume": True}, "--expr_name"),
     "a page of what": ({"report": True}, "--report"),

@@ -118,6 +118,44 @@ def test_wrong_lists_are_one_line_and_write_nothing(lists, train, test, said):
     assert not lists.output.exists()
 
 
+def several(lists: Lists, *splits: tuple[list[str], list[str]]) -> int:
+    """Runs the tool on one pair of lists per split."""
+    words = [str(lists.output), "--classes", str(lists.folder / "classes.txt")]
+    for number, (train, test) in enumerate(splits, 1):
+        words += ["--train", write(lists.folder / f"train{number}.txt", *train)]
+        words += ["--test", write(lists.folder / f"test{number}.txt", *test)]
+    status = main(words)
+    lists.out, lists.err = lists.capsys.readouterr()
+    return status
+
+
+def test_several_lists_are_several_splits(lists):
+    first = (["Joy/a", "Anger/b 2"], ["Joy/c.mp4", "Anger/d"])
+    second = (["Anger/d", "Joy/c", "Joy/e"], ["Joy/a"])
+    assert several(lists, first, second) == 0
+    annotation = read_annotation(lists.output)
+    assert {(video.label, video.id): video.subsets for video in annotation.videos} == {
+        ("Joy", "a"): ("training", "validation"),
+        ("Anger", "b 2"): ("training", None),
+        ("Joy", "c"): ("validation", "training"),
+        ("Anger", "d"): ("validation", "training"),
+        ("Joy", "e"): (None, "training"),
+    }
+    assert lists.err == "note: class Anger has no validation video in split 2\n"
+    expected = "2 classes, 5 videos, 2 splits of 2-3 training and 1-2 validation videos"
+    assert lists.out == f"make_annotations: {expected}\n"
+
+
+def test_lists_that_do_not_pair_or_overlap_within_a_split(lists):
+    assert several(lists, (["Joy/a"], ["Anger/b"]), (["Anger/b"], ["Joy/a", "Anger/b"])) == 2
+    assert "test2.txt: Anger/b is in" in lists.err and "train2.txt already" in lists.err
+    files = [str(lists.folder / f"{name}1.txt") for name in ("train", "test")]
+    classes = ["--classes", str(lists.folder / "classes.txt")]
+    assert main([str(lists.output), *classes, "--train", files[0], files[0], "--test", files[1]]) == 2
+    assert "2 --train and 1 --test" in lists.capsys.readouterr().err
+    assert not lists.output.exists()
+
+
 @pytest.mark.parametrize(("classes", "said"), [(["1 A", "3 B"], "without gaps"), (["A", "A"], "twice"), ([], "empty")])
 def test_wrong_class_index(lists, classes, said):
     lists.classes(*classes)
@@ -221,9 +259,45 @@ def test_folder_with_a_class_index(folder):
     assert read_annotation(folder.parent / "a.json").labels == ("Joy", "Anger")
 
 
+def test_folds_of_a_folder(folder):
+    output = folder.parent / "f.json"
+    assert main([str(output), "--folder", str(folder), "--folds", "4"]) == 0
+    annotation = read_annotation(output)
+    assert annotation.n_splits == 4 and len(annotation.videos) == 21
+    tests = [annotation.subset("validation", split) for split in (1, 2, 3, 4)]
+    assert sorted(map(len, tests)) == [5, 5, 5, 6]
+    assert sorted((v.label, v.id) for test in tests for v in test) == sorted((v.label, v.id) for v in annotation.videos)
+    for label in ("Anger", "Joy"):
+        assert sorted(sum(v.label == label for v in test) for test in tests) == [2, 2, 3, 3]
+    for split, test in enumerate(tests, 1):
+        assert set(annotation.subset("training", split)) == set(annotation.videos) - set(test)
+    assert main([str(output), "--folder", str(folder), "--folds", "4"]) == 0
+    assert read_annotation(output) == annotation
+    assert main([str(output), "--folder", str(folder), "--folds", "4", "--seed", "1"]) == 0
+    assert read_annotation(output) != annotation
+
+
+def test_folds_of_a_list_do_not_depend_on_its_order(lists):
+    lines = [f"{label}/{number}" for label in ("Joy", "Anger") for number in range(6)]
+    classes = ["--classes", str(lists.folder / "classes.txt"), "--folds", "3"]
+    found = []
+    for order in (lines, lines[::-1]):
+        train = write(lists.folder / "all.txt", *order)
+        assert main([str(lists.output), *classes, "--train", train]) == 0
+        found.append(set(read_annotation(lists.output).videos))
+    assert found[0] == found[1] and len(found[0]) == 12
+    out = lists.capsys.readouterr().out.splitlines()[-1]
+    assert out == "make_annotations: 2 classes, 12 videos, 3 splits of 8 training and 4 validation videos"
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (["--folder", "{}", "--folds", "1"], "--folds 1: choose 2 to 21"),
+        (["--folder", "{}", "--folds", "22"], "--folds 22: choose 2 to 21"),
+        (["--classes", "c", "--train", "x", "--test", "y", "--folds", "3"], "--folds draws the test videos itself"),
+        (["--classes", "c", "--train", "x", "y", "--folds", "3"], "--folds draws the test videos itself"),
+        (["--folds", "3"], "give --classes"),
         ([], "give --classes, --train and --test, or --folder"),
         (["--folder", "{}", "--train", "x"], "leave out --train"),
         (["--folder", "{}", "--test_fraction", "1"], "between 0 and 1"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from core.metrics import recognition_metrics
+from core.metrics import drawn_recognition, recognition_metrics
 
 CLASSES, POLARITY = ("Anger", "Joy", "Trust", "Neutral"), (-1, 1, 1, 0)
 
@@ -34,3 +34,15 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
     metrics = recognition_metrics(predicted, labels, CLASSES, POLARITY)
     assert metrics["f1_e"] == pytest.approx(f1_score(labels, predicted, average="weighted"))
     assert np.mean(list(metrics["per_class"].values())) == pytest.approx(balanced_accuracy_score(labels, predicted))
+
+
+def test_resamples_agree_with_the_resampled_videos() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 4, (2, 12))
+    drawn = rng.multinomial(12, np.full(12, 1 / 12), size=30)
+    measured = drawn_recognition(predicted, labels, POLARITY, drawn.astype(float))
+    for row, counts in enumerate(drawn):
+        chosen = np.repeat(np.arange(12), counts)
+        expected = recognition_metrics(predicted[chosen], labels[chosen], CLASSES, POLARITY)
+        for name, values in measured.items():
+            assert values[row] == pytest.approx(expected[name]), name

@@ -46,6 +46,8 @@ def some_predictions(n_videos: int = 60, n_segments: int = 8) -> Predictions:
             () if i % 2 else (SimpleNamespace(start=1.5, end=6.0, label=VE8.classes[labels[i]]),)
             for i in range(n_videos)
         ],
+        given=np.arange(3) != np.where(np.arange(n_videos) == 0, 1, 3)[:, None],  # the first one has no sound
+        streams=("visual", "audio"),
         loss=1.25,
         left_out=["<i>broken</i>: no frames"],
     )
@@ -69,7 +71,11 @@ def test_the_numbers_are_the_metrics(browser: Any, found: Predictions, report: P
         counts = [[int(cell.inner_text()) for cell in row.locator("td:not(.sum)").all()] for row in rows]
         assert counts == metrics["confusion_matrix"]
         assert f"{100 * metrics['acc_e']:.1f}" in seen.page.locator(".headline").inner_text()
-        assert f"{metrics['temporal']['kl']:.3f}" in seen.page.locator("main").inner_text()
+        low, high = metrics["intervals"]["f1_e"]
+        assert f"95 %: {100 * low:.1f} to {100 * high:.1f}" in seen.page.locator(".headline").inner_text()
+        text = seen.page.locator("main").inner_text()
+        assert "without sound\n1\n" in seen.page.locator(".about").inner_text().lower()
+        assert f"{metrics['temporal']['kl']:.3f} 95 %: {metrics['intervals']['kl'][0]:.3f} to " in text
         bars = seen.page.locator(".bars tbody tr").all()
         assert [bar.locator("th").inner_text() for bar in bars] == list(VE8.classes)
         wide = [
@@ -120,7 +126,10 @@ def test_a_perfect_model_has_a_page(tmp_path: Path) -> None:
     perfect.truth[:] = 0
     metrics = all_metrics(perfect, VE8.classes, VE8.polarity)
     text = write_evaluation(tmp_path, perfect, metrics, VE8.classes, VE8.polarity, {}).read_text()
-    assert "every video is recognised" in text and "Temporal emotion" not in text
+    assert "every video is recognised" in text and "Temporal emotion" not in text and "95 %" in text
+    single = some_predictions(1)
+    metrics = all_metrics(single, VE8.classes, VE8.polarity)
+    assert "95 %" not in write_evaluation(tmp_path, single, metrics, VE8.classes, VE8.polarity, {}).read_text()
 
 
 # Single videos of it

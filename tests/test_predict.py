@@ -163,7 +163,7 @@ def test_a_folder_with_a_bad_file_goes_on(checkpoint: Path, tmp_path: Path, caps
         "is no readable video file",
         "has no picture",
     ]
-    assert "  No sound track: the picture alone was scored." in out
+    assert "  No sound track: it was scored without." in out
     assert out[-1] == f"predicted 2 of 4 videos; failed: {folder}/b.mp4, {folder}/c.mkv"
     found = json.loads(Path("all.json").read_text())
     assert [entry["file"] for entry in found] == [f"{folder}/a.mp4", f"{folder}/deep/a.webm"]

@@ -69,12 +69,14 @@ class FakeVideo:
 class Identity(torch.nn.Module):
     """A model whose features are its input and whose scores are the features; the video's are their maxima."""
 
-    def encode(self, frames: Tensor, fbank: Tensor | None) -> SimpleNamespace:
-        assert len(frames) <= 8
-        return SimpleNamespace(features=(frames, fbank))
+    streams = ("visual", "audio")
 
-    def classify(self, visual: Tensor, audio: Tensor | None) -> SimpleNamespace:
-        scores = visual if audio is None else visual + audio
+    def encode(self, media: dict[str, tuple[Tensor]]) -> SimpleNamespace:
+        assert all(len(values) <= 8 for (values,) in media.values())
+        return SimpleNamespace(features={name: values for name, (values,) in media.items()})
+
+    def classify(self, features: dict[str, Tensor]) -> SimpleNamespace:
+        scores = sum(features.values())
         return SimpleNamespace(segment_scores=scores, video_scores=scores.amax(dim=1))
 
 
@@ -167,6 +169,6 @@ def test_a_model_scores_with_and_without_sound() -> None:
         video.clips = lambda clips=clips: iter(clips)
         classes = tuple("abcdefgh")
         found, _ = Predictor(model, settings((0,) * 8), classes, {}, 16, "degree", 0.5)(video)
-        output = model(batch.frames, batch.fbank if sound is not None else None)
+        output = model({name: media for name, media in batch.media().items() if name == "visual" or sound is not None})
         assert found.probabilities == pytest.approx(output.video_scores[0].softmax(dim=0).tolist(), abs=1e-5)
         assert found.sound == (sound is not None)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from core.experiment import ExperimentError, write_json
+from core.experiment import ExperimentError
+from core.files import write_json
 from core.prediction import Prediction, Segment, Word
-from core.prediction_files import as_json, check_folder, folder_names, write_csv, write_folder
+from core.prediction_files import as_json, check_folder, folder_names, whole_folder, write_csv, write_folder
 from core.report import outcome, prediction_line
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "prediction.md"
@@ -55,7 +56,9 @@ def test_the_documented_example_is_what_is_written() -> None:
 
 
 def test_a_folder_of_files(tmp_path: Path) -> None:
-    write_folder(tmp_path / "new" / "talk", EXAMPLE)
+    with whole_folder(tmp_path / "new" / "talk") as folder:
+        write_folder(folder, EXAMPLE)
+        assert not (tmp_path / "new" / "talk").exists()
     assert sorted(path.name for path in (tmp_path / "new" / "talk").iterdir()) == ["prediction.json", "segments.csv"]
     rows = list(csv.reader((tmp_path / "new" / "talk" / "segments.csv").open(newline="", encoding="utf-8")))
     assert rows == [
@@ -70,8 +73,9 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ExperimentError, match="is there already"):
         check_folder(tmp_path / "file", overwrite=True)
-    with pytest.raises(ExperimentError, match="cannot be made"):
-        write_folder(tmp_path / "file", EXAMPLE)
+    with pytest.raises(ExperimentError, match="cannot be made"), whole_folder(tmp_path / "file" / "talk"):
+        pass
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["talk"]
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

@@ -83,11 +83,12 @@ def test_masked_patches_are_not_seen(model: MART) -> None:
     words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
     changed = batch.frames.clone()
     changed[..., 0:2, 0:16, 0:16] = 255 - changed[..., 0:2, 0:16, 0:16]
-    visible = visible_indices(mask_visual, 1), visible_indices(mask_audio, 0)
-    hidden, seen = (model.eval()(frames, batch.fbank, words, visible) for frames in (batch.frames, changed))
+    visible = {"visual": visible_indices(mask_visual, 1), "audio": visible_indices(mask_audio, 0)}
+    media = [{"visual": (frames,), "audio": (batch.fbank,)} for frames in (batch.frames, changed)]
+    hidden, seen = (model.eval()(each, words, visible) for each in media)
     torch.testing.assert_close(hidden.scores.segment_scores, seen.scores.segment_scores, rtol=0, atol=0)
-    torch.testing.assert_close(hidden.recovered[0], seen.recovered[0], rtol=0, atol=0)
-    whole = (model(frames, batch.fbank, words, None).scores.segment_scores for frames in (batch.frames, changed))
+    torch.testing.assert_close(hidden.recovered["visual"], seen.recovered["visual"], rtol=0, atol=0)
+    whole = (model(each, words, None).scores.segment_scores for each in media)
     assert not torch.allclose(*whole, atol=1e-5)
 
 
@@ -95,22 +96,23 @@ def test_masking_at_the_decoder_encodes_everything() -> None:
     model, batch = new_model(mask_at="decoder").eval(), tiny.batch(1)
     words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
     masks = choose_masks(model, teach(model, batch, SETTINGS, 0.5), replace(SETTINGS, masking="random"), 0.5)
-    hidden, whole = (model(batch.frames, batch.fbank, words, visible) for visible in (masks.visible, None))
+    hidden, whole = (model(batch.media(), words, visible) for visible in (masks.visible, None))
     torch.testing.assert_close(hidden.scores.segment_scores, whole.scores.segment_scores)
-    assert hidden.recovered[0].shape == (2, model.mbt.visual.num_patches, 3 * 2 * 16 * 16)
+    assert hidden.recovered["visual"].shape == (2, model.mbt.visual.num_patches, 3 * 2 * 16 * 16)
 
 
 @pytest.mark.parametrize("masking", ["emotion", "attention", "random", "tube", "frame"])
 def test_each_masking_hides_the_ratio(model: MART, masking: str) -> None:
     chosen = replace(SETTINGS, masking=masking, verify="none")
     masks = choose_masks(model, teach(model, tiny.batch(2), chosen, 0.5), chosen, ratio=0.5)
-    for mask, part in zip(masks.hidden, (model.mbt.visual, model.mbt.audio), strict=True):
+    for name, mask in masks.hidden.items():
+        part = model.mbt.encoder(name)
         assert mask.shape == (4, part.num_patches)
         assert mask.float().mean(dim=1).tolist() == pytest.approx([0.5] * 4, abs=1 / min(part.grid))
-    for mask, visible in zip(masks.hidden, masks.visible, strict=True):
+        visible = masks.visible[name]
         assert not mask.gather(1, visible).any() and mask[0].sum() + visible.shape[1] == mask.shape[1]
-    times = masks.hidden[0].unflatten(1, (model.mbt.visual.grid[0], -1))
-    moments = masks.hidden[1].unflatten(1, model.mbt.audio.grid)
+    times = masks.hidden["visual"].unflatten(1, (model.mbt.visual.grid[0], -1))
+    moments = masks.hidden["audio"].unflatten(1, model.mbt.audio.grid)
     assert (masking == "tube") == bool((times == times[:, :1]).all() and (moments == moments[:, :, :1]).all())
     assert (masking == "frame") == bool((times == times[:, :, :1]).all() and (moments == moments[:, :1]).all())
 
@@ -125,9 +127,9 @@ def test_words_decide_the_emotion_mask_where_they_passed(model: MART) -> None:
     taught.verified[0, 0] = False  # segment 0 has no verified word and falls back to the class token
     settings = (replace(SETTINGS, masking=masking) for masking in ("emotion", "attention"))
     by_words, own = (choose_masks(model, taught, chosen, 0.5).hidden for chosen in settings)
-    assert torch.equal(by_words[0][0], own[0][0]) and torch.equal(by_words[1][0], own[1][0])
+    assert all(torch.equal(by_words[name][0], own[name][0]) for name in ("visual", "audio"))
     has_words = taught.verified.flatten(0, 1).any(dim=1)
-    assert has_words.any() and not torch.equal(by_words[1][has_words], own[1][has_words])
+    assert has_words.any() and not torch.equal(by_words["audio"][has_words], own["audio"][has_words])
 
 
 @pytest.mark.parametrize(("target", "values"), [("distribution", 256), ("pixel", 256), ("hog", 36)])
@@ -136,7 +138,7 @@ def test_each_target_recovers_what_it_says(target: str, values: int) -> None:
     settings = replace(SETTINGS, distribution=target == "distribution", weights=(0.0, 0.0, 1.0, 0.0))
     losses = pretrain_losses(model, deepcopy(model), tiny.batch(2), settings, 0.5)
     assert (losses["loss"] > 0) == (target == "distribution")
-    assert model.patch_targets(tiny.batch(1).frames, tiny.batch(1).fbank)[1].shape[-1] == values
+    assert model.patch_targets(tiny.batch(1).media())["audio"].shape[-1] == values
 
 
 def test_the_label_is_believed_at_first_and_not_without_labels(model: MART) -> None:

@@ -19,7 +19,7 @@ from models.ast import AudioSpectrogramTransformer
 from models.decoder import PatchDecoder
 from models.layers import TransformerLayer
 from models.mart import MART
-from models.mbt import MBT, SegmentTokens
+from models.mbt import MBT, Media, Present, SegmentTokens
 from models.tacl import WordToPatchAttention
 from models.vit import VideoViT
 from tests import tiny
@@ -67,15 +67,17 @@ def plain_audio_patches(encoder: AudioSpectrogramTransformer, fbank: Tensor) -> 
 
 
 def plain_encode(
-    mbt: MBT, frames: Tensor, fbank: Tensor, visible: tuple[Tensor, Tensor] | None = None
+    mbt: MBT, media: Media, present: Present | None, visible: dict[str, Tensor] | None = None
 ) -> SegmentTokens:
-    """MBT.encode, a segment at a time."""
+    """MBT.encode of picture and sound, a segment at a time; everybody has both."""
+    assert all(present[name].all() for name in mbt.streams)
+    (frames,), (fbank,) = media["visual"], media["audio"]
     found: list[tuple[Tensor, ...]] = []
     for i in range(len(frames)):
         seen, heard = plain_visual_patches(mbt.visual, frames[i]), plain_audio_patches(mbt.audio, fbank[i])
         if visible is not None:
-            seen = [patch for place, patch in enumerate(seen) if place in visible[0][i].tolist()]
-            heard = [patch for place, patch in enumerate(heard) if place in visible[1][i].tolist()]
+            seen = [patch for place, patch in enumerate(seen) if place in visible["visual"][i].tolist()]
+            heard = [patch for place, patch in enumerate(heard) if place in visible["audio"][i].tolist()]
         position = mbt.audio.pos_embed[0]
         visual = torch.stack([mbt.visual.cls_token[0, 0], *seen])
         special = [mbt.audio.cls_token[0, 0] + position[0], mbt.audio.dist_token[0, 0] + position[1]]
@@ -91,15 +93,18 @@ def plain_encode(
             visual, audio = visual_out[: len(visual)], audio_out[: len(audio)]
         found.append((mbt.visual.norm(visual), mbt.audio.norm(audio), *last))
     visual, audio, *last = (torch.stack(tokens) for tokens in zip(*found, strict=True))
-    return SegmentTokens(visual, audio, tuple(last))
+    names = ("visual", "audio")
+    return SegmentTokens(
+        {"visual": visual, "audio": audio}, {"visual": 1, "audio": 2}, dict(zip(names, last, strict=True))
+    )
 
 
-def plain_class_attention(mbt: MBT, tokens: SegmentTokens) -> tuple[Tensor, Tensor]:
+def plain_class_attention(mbt: MBT, tokens: SegmentTokens) -> dict[str, Tensor]:
     """Rows of the full maps of the last layers."""
     found = []
     for inputs, layer, n_special, whole in (
-        (tokens.last_inputs[0], mbt.visual.blocks[-1], 1, tokens.visual),
-        (tokens.last_inputs[1], mbt.audio.blocks[-1], 2, tokens.audio),
+        (tokens.last_inputs["visual"], mbt.visual.blocks[-1], 1, tokens.tokens["visual"]),
+        (tokens.last_inputs["audio"], mbt.audio.blocks[-1], 2, tokens.tokens["audio"]),
     ):
         rows = []
         for segment in inputs:
@@ -108,7 +113,7 @@ def plain_class_attention(mbt: MBT, tokens: SegmentTokens) -> tuple[Tensor, Tens
             maps = torch.stack([attention_map(q, k) for q, k in heads])[:, :n_special, n_special : whole.shape[1]]
             rows.append((maps / maps.sum(dim=-1, keepdim=True)).mean(dim=(0, 1)))
         found.append(torch.stack(rows))
-    return found[0], found[1]
+    return dict(zip(("visual", "audio"), found, strict=True))
 
 
 def plain_heads(attention: WordToPatchAttention, words: Tensor, patches: Tensor) -> list[tuple[Tensor, Tensor]]:

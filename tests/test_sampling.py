@@ -58,3 +58,18 @@ def test_processes_share_all_videos(n_videos: int, size: int, count: int, shuffl
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_no_videos_are_no_batches(shuffle: bool) -> None:
     assert batches(0, 4, shuffle=shuffle) == []
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(0, 9))
+def test_an_epoch_goes_on_in_more_or_fewer_processes(n_videos: int, size: int, was: int, now: int, steps: int) -> None:
+    """Steps of `was` x `now` batches: as many batches a process as there are others."""
+    whole = batches(n_videos, size)
+    behind = min(steps * was * now, was * len(batches(n_videos, size, share=(0, was))))
+    parts = []
+    for number in range(now):
+        sampler = EpochBatches(n_videos, size, shuffle=True, share=(number, now))
+        sampler.set_epoch(0, behind)
+        parts.append(list(sampler))
+    assert len({len(part) for part in parts}) == 1
+    in_order = [batch for step in zip(*parts, strict=True) for batch in step]
+    assert [batch for batch in in_order if batch != [(0, None)]] == whole[behind:]

@@ -341,6 +341,8 @@ def test_unusable_environment_is_made_anew(ready: Sandbox, fault: str) -> None:
         (["--root_path=elsewhere"], False),
         (["--eval", "--checkpoint", "x.pt"], False),
         (["--resume", "--expr_name", "x"], False),
+        (["--config", "configs/mart-ek6.toml"], False),
+        (["--config=configs/mart-ek6.toml"], False),
         (["--preset", "demo", "--resume"], False),
         (["--help"], False),
         (["--doctor"], False),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import DataError
-from datasets.subtitles import MOST_TEXT, Subtitle, read_subtitles, subtitle_file, text_between
+from datasets.subtitles import MOST_TEXT, Subtitle, read_subtitles, subtitle_file, text_between, write_subtitles
 
 PLAIN = """1
 00:00:01,000 --> 00:00:02,500
@@ -139,6 +139,14 @@ def test_times(tmp_path: Path, times: str, expected: tuple[float, float] | None)
 )
 def test_empty_incomplete_and_cut_off_files(tmp_path: Path, content: str, texts: list[str]) -> None:
     assert texts_of(tmp_path, content) == texts
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    cues = [Subtitle(0.0, 1.25, "Où est-il ? 怒"), Subtitle(59.9996, 3601.5, "25")]
+    write_subtitles(tmp_path / "a.srt", cues)
+    assert read_subtitles(tmp_path / "a.srt") == [cues[0], Subtitle(60.0, 3601.5, "25")]
+    write_subtitles(tmp_path / "a.srt", [])
+    assert (tmp_path / "a.srt").read_bytes() == b""
 
 
 def test_cues_are_sorted_and_may_overlap(tmp_path: Path) -> None:

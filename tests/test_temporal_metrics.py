@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from core.temporal_metrics import kl_parts, label_distribution_measures, temporal_metrics
+from core.temporal_metrics import kl_of_videos, kl_parts, label_distribution_measures, temporal_metrics
 
 
 def test_equal_distributions_have_no_divergence() -> None:
@@ -48,3 +48,4 @@ def test_only_annotated_videos_and_segments_count() -> None:
     assert measured["kl_degree"] == pytest.approx(math.log(2)) == measured["kl_emotion"]
     assert measured["intersection"] == pytest.approx(0.5)
     assert temporal_metrics(np.zeros((1, 2, 2)), recovered[:1]) == {}
+    np.testing.assert_allclose(kl_of_videos(truth, recovered), [math.log(4), math.nan])

@@ -17,9 +17,10 @@ import soundfile
 from datasets import speech
 from datasets.speech import sentences
 from datasets.subtitles import Subtitle, read_subtitles
+from tests.media import tone, write_sound
 from tests.videos import clicks, grey, write_video
 from tools import video2srt
-from tools.video2srt import main
+from tools.video2srt import find_sources, main
 
 SPEECH = Path(__file__).parent / "data" / "speech"
 FIRST = "he might even have been made amiable himself"
@@ -122,6 +123,22 @@ def test_a_process_loads_its_model_once(videos, tmp_path, monkeypatch):
         assert video2srt.transcribe(videos / "Joy" / "silence.mkv", target, model=tmp_path, **flags) == ""
         assert read_subtitles(target) == [Subtitle(0.0, 0.5, "Hi.")]
     assert loaded == [str(tmp_path)]
+
+
+def test_sound_that_was_made_of_videos_is_listened_to_as_well(tmp_path, monkeypatch):
+    for name in ("a.mp3", "b.mp3"):
+        write_sound(tmp_path / "mp3" / "Joy" / name, tone(1.5, 48_000), 48_000)
+    heard = []
+    monkeypatch.setattr(video2srt, "load_model", lambda *_: None)
+    monkeypatch.setattr(video2srt, "recognise", lambda _, sound, *__: heard.append(sound) or [Subtitle(0.25, 1, "Oh.")])
+    sources = find_sources(tmp_path / "mp3")
+    assert [(source.label, source.id) for source in sources] == [("Joy", "a"), ("Joy", "b")]
+    flags = {"language": None, "vad": True, "device": "cpu", "compute_type": "int8", "threads": 1}
+    assert video2srt.transcribe(sources[0].path, tmp_path / "a.srt", model=tmp_path, **flags) == ""
+    assert heard[0].shape == pytest.approx((24_000,), abs=100) and heard[0].dtype == np.float32
+    assert read_subtitles(tmp_path / "a.srt") == [Subtitle(0.25, 1.0, "Oh.")]
+    (tmp_path / "mp3" / "Joy" / "c.mp4").touch()
+    assert [source.id for source in find_sources(tmp_path / "mp3")] == ["c"]
 
 
 def test_without_network_one_line_says_how_to_get_the_model(videos, tmp_path):

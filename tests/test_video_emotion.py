@@ -81,6 +81,7 @@ def test_shapes_types_and_contents_of_a_batch(layout: Layout) -> None:
         "cue_degree": ((2, 3, 8), torch.float32),
         "cue_valid": ((2, 3, 8), torch.bool),
         "cue_pieces": ((2, 3, 8, 8), torch.bool),
+        "given": ((2, 3), torch.bool),
         "labels": ((2,), torch.int64),
         "blocks": ((2, 3, 2), torch.float32),
         "truth": ((2, 3, 6), torch.float32),

@@ -105,7 +105,7 @@ def test_display_rotation_and_thumbnail(tmp_path: Path) -> None:
 def test_without_sound(tmp_path: Path) -> None:
     video = open_video(write_video(tmp_path / "a.mp4", grey(LEVELS)))
     assert video.sound is None and [clip.fbank for clip in video.clips()] == [None] * 5
-    assert video.notes == ("No sound track: the picture alone was scored.",)
+    assert video.notes == ("No sound track: it was scored without.",)
 
 
 def test_a_sound_that_cannot_be_decoded_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_sound_that_cannot_be_decoded_is_left_out_with_the_reason(tmp_path: Pa
     video = open_video(path)
     assert video.sound is None and len(list(video.clips())) == 5
     assert video.notes == (
-        "The sound was left out (its sound is in an unknown coding; convert it): the picture alone was scored.",
+        "The sound was left out (its sound is in an unknown coding; convert it): it was scored without.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are predicted."""
+"""Which files of a folder are predicted, and what videos may be called in a dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import DataError
-from datasets.video_names import find_videos
+from datasets.video_names import find_videos, may_be_name
 
 
 def test_files_and_folders_in_order_each_once(tmp_path: Path) -> None:
@@ -21,3 +21,8 @@ def test_files_and_folders_in_order_each_once(tmp_path: Path) -> None:
     for place, said in ((tmp_path / "a", "holds no video"), (tmp_path / "none", "no such file or folder")):
         with pytest.raises(DataError, match=said):
             find_videos([place])
+
+
+def test_which_texts_can_be_names_of_files() -> None:
+    assert all(may_be_name(text) for text in ("a", '-it\'s "é" 怒.', "...", "a" * 251))
+    assert not any(may_be_name(text) for text in ("", ".", "..", "a/b", "a\\b", "a\nb", "\udc80", "é" * 126))

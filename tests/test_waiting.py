@@ -159,8 +159,8 @@ def test_choosing_a_mask_holds_no_map(masking: str) -> None:
     student, batch = new_model(), tiny.batch(2)
     chosen = replace(SETTINGS, masking=masking, verify="none")
     taught = teach(student, batch, chosen, 0.5)
-    taught.tokens.visual, taught.tokens.audio = (torch.randn(4, n, 24) for n in (301, 302))
-    taught.tokens.last_inputs = tuple(torch.randn(4, n, 24) for n in (303, 304))
+    taught.tokens.tokens = {"visual": torch.randn(4, 301, 24), "audio": torch.randn(4, 302, 24)}
+    taught.tokens.last_inputs = {"visual": torch.randn(4, 303, 24), "audio": torch.randn(4, 304, 24)}
     with Watch() as watch:
         if masking == "attention":
             student.mbt.class_attention(taught.tokens)

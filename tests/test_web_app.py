@@ -23,7 +23,9 @@ import pytest
 
 from core import web_app
 from core.prediction import Prediction, Segment
+from tests.browser import browser
 
+__all__ = ["browser"]
 MOST = 2 * 2**20  # bytes of an upload here
 HOSTILE = "a \"><img src=x onerror='alert(1)'> $(id) é.mp4"
 busy, busiest = threading.Semaphore(1), []
@@ -92,6 +94,32 @@ def ask(client: Any, video: Path, subtitles: Path | None = None) -> str:
     from gradio_client import handle_file
 
     return client.predict(handle_file(video), subtitles and handle_file(subtitles), api_name="/predict")
+
+
+def test_a_person_chooses_a_file_and_sees_its_page(
+    browser: Any, address: str, video: Path, tmp_path: Path
+) -> None:
+    """As with the mouse: upload, button, page; then the example, and a file that is no video."""
+    subtitles, broken = tmp_path / "words.srt", tmp_path / "broken.mp4"
+    subtitles.write_text("what is said")
+    broken.write_bytes(b"nothing of a video")
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    tab.goto(address)
+    files = tab.locator("input[type=file]")
+    files.first.set_input_files(video)
+    tab.get_by_text(" KB").first.wait_for()
+    files.first.set_input_files(subtitles)  # the chosen video has taken the place of its own field
+    tab.get_by_text("words").first.wait_for()
+    tab.get_by_role("button", name="Show the emotions").click()
+    shown = tab.frame_locator("iframe[title='Emotions over time']")
+    shown.get_by_text(f"Joy 2 {video.stat().st_size} &").wait_for(timeout=60_000)
+    assert tab.get_by_role("link", name=f"{video.stem}.json").get_attribute("download") == f"{video.stem}.json"
+    tab.reload()
+    files.first.set_input_files(broken)
+    tab.get_by_text("broken").first.wait_for()
+    tab.get_by_role("button", name="Show the emotions").click()
+    tab.get_by_text("is <b>no</b> video").wait_for(timeout=60_000)
+    tab.close()
 
 
 def test_a_video_gives_its_page_and_its_json(client: Any, video: Path, tmp_path: Path) -> None:

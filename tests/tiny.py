@@ -44,6 +44,7 @@ def batch(n_videos: int, seed: int = 0, n_segments: int = 2) -> VideoBatch:
         cue_degree=torch.rand(words, generator=generator),
         cue_valid=torch.rand(words, generator=generator) < 0.7,
         cue_pieces=torch.rand(*words, 8, generator=generator) < 0.3,
+        given=torch.ones(n_videos, 3, dtype=torch.bool),
         labels=torch.arange(n_videos) % 8,
         blocks=torch.tensor([[2.0 * s, 2.0 * s + 2] for s in range(n_segments)]).repeat(n_videos, 1, 1),
         truth=torch.zeros(n_videos, n_segments, 8),

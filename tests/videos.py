@@ -51,11 +51,12 @@ def write_video(
     turned: int = 0,
     broken_pictures: Sequence[int] = (),
     broken_sound: Sequence[int] = (),
+    coding: dict[str, str] | None = None,
 ) -> Path:
     """Writes pictures (H, W, 3) RGB at `fps`, or at `times` in seconds, and sound (n, channels) from `sound_start` on.
 
     `turned` is the display rotation in degrees, counter-clockwise. The packets `broken_pictures` and `broken_sound`, as
-    counted in each stream, become garbage.
+    counted in each stream, become garbage. `coding` are options of the picture's encoder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     video_codec, sound_codec = CODECS[path.suffix.lower()]
@@ -63,8 +64,8 @@ def write_video(
     with av.open(str(path.absolute()), "w") as container:
         video = container.add_stream(video_codec, rate=Fraction(fps).limit_denominator(1001))
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        if video_codec == "libx264":
-            video.options = {"crf": "12", "preset": "ultrafast"}
+        video.options = {"crf": "12", "preset": "ultrafast"} if video_codec == "libx264" else {}
+        video.options |= coding or {}
         if times is not None:
             video.codec_context.time_base = TICK
         if broken_pictures:

@@ -4,68 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from datasets.errors import DataError
+from core.files import whole, write_text
 from tools._ablation_tables import Table
-
-Measured = dict[int, dict[str, Any]]  # of one row: seed -> content of the run's metrics.json
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column: `key` in metrics.json, or in its part `temporal`, times `scale`; `best` chooses among means."""
-
-    name: str
-    key: str
-    scale: int = 100
-    decimals: int = 2
-    temporal: bool = False
-    best: Callable[..., float | None] = max
-
-    def values(self, runs: Measured) -> list[float]:
-        """Of all runs that hold it."""
-        parts = (metrics.get("temporal", {}) if self.temporal else metrics for metrics in runs.values())
-        return [self.scale * part[self.key] for part in parts if self.key in part]
-
-
-ACC_E = Metric("AccE", "acc_e")
-METRICS = (
-    Metric("AccS", "acc_s"),
-    Metric("F1S", "f1_s"),
-    ACC_E,
-    Metric("F1E", "f1_e"),
-    Metric("KL", "kl", scale=1, decimals=3, temporal=True, best=min),
-    Metric("cosine", "cosine", scale=1, decimals=3, temporal=True),
-    Metric("intersection", "intersection", scale=1, decimals=3, temporal=True),
-    Metric("mAP", "map", temporal=True),
-)
-
-
-def read_metrics(file: Path) -> dict[str, Any]:
-    """Content of a metrics.json. Raises DataError."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise DataError(f"{file} cannot be read; remove its folder, and the same command makes it again") from None
-
-
-def spread(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation, None where there are too few values."""
-    return (
-        statistics.fmean(values) if values else None,
-        statistics.stdev(values) if len(values) > 1 else None,
-    )
-
-
-def shown(rows: Sequence[Measured]) -> list[Metric]:
-    """The columns of a table: those of `temporal` only where a run holds them."""
-    return [metric for metric in METRICS if not metric.temporal or any(map(metric.values, rows))]
+from tools._run_metrics import ACC_E, Measured, shown, spread, table_line
 
 
 def markdown(table: Table, rows: Sequence[Measured], command: str) -> str:
@@ -83,10 +27,10 @@ def markdown(table: Table, rows: Sequence[Measured], command: str) -> str:
             ]
         )
     header = [*table.columns, *(metric.name for metric in shown(rows)), "n"]
-    lines = [f"## {table.title}", "", _line(header)]
+    lines = [f"## {table.title}", "", table_line(header)]
     lines.append("|" + "---|" * len(table.columns) + "---:|" * (len(header) - len(table.columns)))
     for i, (row, runs) in enumerate(zip(table.rows, rows, strict=True)):
-        lines.append(_line([*row.cells, *(column[i] for column in columns), str(len(runs))]))
+        lines.append(table_line([*row.cells, *(column[i] for column in columns), str(len(runs))]))
     if told := differences(table, rows):
         lines += ["", "Difference in AccE, paired by seed:", "", *(f"- {line}" for line in told)]
     return "\n".join([*lines, "", "```", command, "```", ""])
@@ -97,10 +41,6 @@ def _cell(mean: float | None, std: float | None, decimals: int, bold: bool) -> s
         return ""
     text = f"**{mean:.{decimals}f}**" if bold else f"{mean:.{decimals}f}"
     return text if std is None else f"{text} ± {std:.{decimals}f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def differences(table: Table, rows: Sequence[Measured]) -> list[str]:
@@ -160,14 +100,9 @@ def write_table(folder: Path, name: str, table: Table, rows: Sequence[Measured],
     Returns the Markdown.
     """
     text = markdown(table, rows, command)
-    _replace(folder / f"{name}.md", lambda part: part.write_text(text, encoding="utf-8"))
-    _replace(folder / f"{name}.csv", lambda part: part.write_text(csv_text(table, rows), encoding="utf-8"))
+    write_text(folder / f"{name}.md", text)
+    write_text(folder / f"{name}.csv", csv_text(table, rows))
     if table.picture and any(rows):
-        _replace(folder / f"{name}.png", lambda part: save_picture(table, rows, part))
+        with whole(folder / f"{name}.png") as picture:
+            save_picture(table, rows, picture)
     return text
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,27 +20,32 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from core import interruption
+from core.files import PART, FileError, remove
 from datasets.errors import DataError
-from datasets.video_names import is_video
+from datasets.excerpts import WHOLE, Excerpt
+from datasets.video_names import VIDEO_SUFFIXES, is_video
 from tools._workers import Failure, cores, parallel
-
-PART = ".part-"
 
 
 @dataclass(frozen=True)
 class Source:
-    """One video file, <videos>/<label>/<id>.<extension>."""
+    """What becomes one video of the dataset: a file <videos>/<label>/<id>.<extension>, or an excerpt of one."""
 
     path: Path
     label: str
     id: str
+    excerpt: Excerpt = WHOLE
+
+    def __str__(self) -> str:
+        return str(self.path) if self.excerpt == WHOLE else f"{self.path} ({self.label}/{self.id})"
 
 
 @dataclass(frozen=True)
 class Task:
     """One file to make: `target` from `source`."""
 
-    source: Path
+    source: Source
     target: Path
 
 
@@ -76,25 +80,26 @@ def conversion_parser(tool: str, description: str, output: str, jobs: str = "one
 
 
 def command(tool: str, work: Callable[[], int]) -> int:
-    """Runs `work` and returns its exit status; a DataError becomes one line and status 2, Ctrl-C status 130."""
+    """Runs `work`; returns its exit status. A DataError or FileError is one line and status 2, a signal 130 or 143."""
     try:
-        return work()
-    except DataError as error:
+        with interruption.at_once():
+            return work()
+    except (DataError, FileError) as error:
         print(f"{tool}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, interruption.Terminated) as signalled:
         print(f"{tool}: stopped; run it again to go on", file=sys.stderr)
-        return 130
+        return interruption.status(signalled)
 
 
-def find_videos(folder: Path) -> list[Source]:
+def find_videos(folder: Path, suffixes: Sequence[str] = VIDEO_SUFFIXES) -> list[Source]:
     """The videos <folder>/<label>/<id>.<extension>, sorted. Raises DataError when there are none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; give the folder that holds <label>/<id>.mp4")
     found = [
         Source(path, path.parent.name, path.stem)
         for path in sorted(folder.glob("*/*"))
-        if is_video(path) and not path.parent.name.startswith(".")
+        if is_video(path, suffixes) and not path.parent.name.startswith(".")
     ]
     if not found:
         raise DataError(f"{folder} holds no video in a class folder; videos must lie at {folder}/<label>/<id>.mp4")
@@ -106,25 +111,28 @@ def convert_all(
     sources: Iterable[Source],
     output: Path,
     target_of: Callable[[Source], Path],
-    convert: Callable[[Path, Path], str],
+    convert: Callable[..., str],
     *,
     is_done: Callable[[Path], bool],
     jobs: int | None,
     overwrite: bool,
     noted: str,
+    reasons: dict[Source, str] | None = None,
 ) -> int:
     """Makes target_of(source) for every source that lacks it; prints failures, notes and a one-line summary.
 
-    `convert(source, temporary)` writes the file or folder `temporary`, returns a note ("" for none) and raises on
-    failure; it must be picklable. `noted` says in the summary what the files with a note have in common.
-    `is_done(target)` may raise DataError. Returns the exit status: 0, or 1 when anything failed.
+    `convert(path, temporary)`, of an excerpt `convert(path, temporary, excerpt=excerpt)`, writes the file or folder
+    `temporary`, returns a note ("" for none) and raises on failure; it must be picklable. `noted` says in the summary
+    what the files with a note have in common. `is_done(target)` may raise DataError. `reasons`, an empty dict, takes
+    why each source failed. Returns the exit status: 0, or 1 when anything failed.
     """
     began = time.monotonic()
-    there, failed, noticed, done = 0, 0, 0, 0
+    there, noticed, done = 0, 0, 0
+    failed: dict[Source, str] = {} if reasons is None else reasons
     owners: dict[Path, Path] = {}
     todo: list[Task] = []
     with exclusive(output):
-        _remove_leftovers(output)
+        remove_leftovers(output)
         for source in sources:
             try:
                 target = target_of(source)
@@ -133,17 +141,17 @@ def convert_all(
                 if not overwrite and is_done(target):
                     there += 1
                 else:
-                    todo.append(Task(source.path, target))
+                    todo.append(Task(source, target))
             except DataError as error:
-                failed += 1
-                print(f"FAILED {source.path}: {error}", file=sys.stderr)
+                failed[source] = str(error)
+                print(f"FAILED {source}: {error}", file=sys.stderr)
         # The longest first, so that no core is left alone with a long file at the end.
-        todo.sort(key=lambda task: task.source.stat().st_size, reverse=True)
+        todo.sort(key=lambda task: task.source.path.stat().st_size, reverse=True)
         try:
             with contextlib.closing(parallel(_Conversion(convert), todo, jobs or cores(), tool)) as answers:
                 for task, answer in answers:
                     if isinstance(answer, Failure):
-                        failed += 1
+                        failed[task.source] = answer.reason
                         tqdm.write(f"FAILED {task.source}: {answer.reason}", file=sys.stderr)
                     else:
                         done += 1
@@ -151,46 +159,45 @@ def convert_all(
                             noticed += 1
                             tqdm.write(f"note {task.source}: {answer}", file=sys.stderr)
         finally:
-            _remove_leftovers(output)
+            remove_leftovers(output)
             with_note = f" ({noticed} {noted})" if noticed else ""
             seconds = time.monotonic() - began
-            print(f"{tool}: {done} done{with_note}, {there} already there, {failed} failed, {seconds:.0f} s")
+            print(f"{tool}: {done} done{with_note}, {there} already there, {len(failed)} failed, {seconds:.0f} s")
     return 1 if failed else 0
 
 
 @dataclass(frozen=True)
 class _Conversion:
-    convert: Callable[[Path, Path], str]
+    convert: Callable[..., str]
 
     def __call__(self, task: Task) -> str:
         folder = task.target.parent
         folder.mkdir(parents=True, exist_ok=True)
         temporary, replaced = folder / f"{PART}{os.getpid()}.new", folder / f"{PART}{os.getpid()}.old"
         try:
-            note = self.convert(task.source, temporary)
+            part = {} if task.source.excerpt == WHOLE else {"excerpt": task.source.excerpt}
+            note = self.convert(task.source.path, temporary, **part)
             if temporary.is_dir() and task.target.is_dir():
                 task.target.rename(replaced)  # a folder cannot be renamed over one that holds files
             temporary.replace(task.target)
         finally:
-            _remove(temporary)
-            _remove(replaced)
+            remove(temporary)
+            remove(replaced)
         return note
 
 
-def _remove_leftovers(output: Path) -> None:
+def remove_leftovers(output: Path) -> None:
+    """Removes the temporary outputs in the folders of `output`, which has to be held by `exclusive`."""
     for leftover in output.glob(f"*/{PART}*"):
-        _remove(leftover)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(leftover)
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[int]:
+    """Holds a folder, made when missing, against other runs. Raises DataError where one holds it.
+
+    Gives the lock, which a process that is handed it keeps.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -204,6 +211,6 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError:
         pass  # a network file system without locks
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -40,6 +40,7 @@ def noise_batch(flags: argparse.Namespace, n_classes: int) -> VideoBatch:
         cue_degree=torch.rand(words, generator=generator) * valid,
         cue_valid=valid,
         cue_pieces=pieces & valid[..., None],
+        given=torch.ones(n_videos, 3, dtype=torch.bool),
         labels=torch.arange(n_videos) % n_classes,
         blocks=torch.stack([start, start + 2], dim=-1).repeat(n_videos, 1, 1),
         truth=torch.zeros(*segments, n_classes),

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 
 from core.assembly import averaged, choose_weights, new_model, phases_of, pretrain_settings, step_settings
 from core.device import choose_device, choose_precision
-from core.engine import NonFiniteLossError, StepSettings, TrainState, train_one_epoch
+from core.engine import StepSettings, TrainState, train_one_epoch
+from core.findings import NonFiniteLossError
 from core.optimizer import OptimizerSettings
 from core.trainer import Phase
 from datasets.benchmarks import BENCHMARKS, Benchmark

@@ -29,7 +29,7 @@ import torch
 
 import opts
 from core.device import choose_device, choose_precision, describe_device
-from core.experiment import write_json
+from core.files import write_json
 from datasets.errors import DataError
 from datasets.opening import read_splits
 from tools._batch import OneLineParser, command, positive, split_words

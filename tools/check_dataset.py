@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -34,11 +35,16 @@ TOOL = "check_dataset"
 
 def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> list[Finding]:
     """Findings about the dataset as a whole: its subsets, repeated ids, and folders that it does not mention."""
-    findings = [
-        Finding("subset empty", subset, "", "", path, "make the annotation again with tools/make_annotations.py")
-        for subset in SUBSETS
-        if not annotation.subset(subset)
-    ]
+    findings, splits = [], range(1, annotation.n_splits + 1)
+    for split, subset in product(splits, SUBSETS):
+        if not annotation.subset(subset, split):
+            detail = subset if len(splits) == 1 else f"{subset} of split {split}"
+            remedy = "make the annotation again with tools/make_annotations.py"
+            findings.append(Finding("subset empty", detail, "", "", path, remedy))
+    unused = [video for video in annotation.videos if video.subset is None and not any(video.subsets)]
+    if unused:
+        first, detail = unused[0], f"{len(unused)} such videos"
+        findings.append(Finding("in no split", detail, first.label, first.id, path, "check that this is meant", True))
     classes: dict[str, list[str]] = defaultdict(list)
     for video in annotation.videos:
         classes[video.id].append(video.label)

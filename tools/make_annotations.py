@@ -1,11 +1,14 @@
 """Writes the annotation file, from the lists that a benchmark comes with or from a folder of class folders.
 
     python tools/make_annotations.py ve8.json --classes classInd.txt --train trainlist01.txt --test testlist01.txt
+    python tools/make_annotations.py ve8.json --classes classInd.txt --train trainlist*.txt --test testlist*.txt
     python tools/make_annotations.py mine.json --folder videos --polarity Anger=-,Joy=+,Neutral=0
+    python tools/make_annotations.py mine.json --folder videos --folds 5
 
 Class index: one class a line, `Anger` or, as in UCF-101 and VideoEmotion-8, `1 Anger`. Lists: one video a line,
 `Anger/ID`, `Anger/ID.mp4` or `Anger/ID 1`; ids may hold spaces and dots. A last number is taken for the index of the
 class, not for a part of the id, only if every line of that list ends in the index of its class, counted from 1 or 0.
+Several lists are several splits, the first of --train with the first of --test and so on; main.py --split K takes one.
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.annotations import MOST_BYTES, AnnotatedSegment, Annotation, Video, write_annotation
+from datasets.annotations import MOST_BYTES, SUBSETS, AnnotatedSegment, Annotation, Video, write_annotation
 from datasets.errors import DataError, shown
 from datasets.video_names import VIDEO_SUFFIXES, may_be_name
 from datasets.whole_files import read_whole
 from tools._batch import command
+from tools._folds import with_folds
 
 TOOL = "make_annotations"
 SIGNS = {"-": -1, "-1": -1, "0": 0, "+": 1, "+1": 1, "1": 1}
@@ -71,6 +76,23 @@ def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
         if offsets in ({0}, {-1}):
             entries = [(label, end[1]) for end, (label, _) in zip(endings, entries, strict=True)]
     return [(label, _without_suffix(id)) for label, id in entries]
+
+
+def read_lists(train: Sequence[Path], test: Sequence[Path], classes: dict[str, int]) -> list[Video]:
+    """The videos of all lists; the first of `train` and the first of `test` are the first split. Raises DataError."""
+    if len(train) != len(test):
+        raise DataError(f"{len(train)} --train and {len(test)} --test: give one list of each per split")
+    subsets: dict[tuple[str, str], list[str | None]] = {}
+    for split, lists in enumerate(zip(train, test, strict=True)):
+        first_seen: dict[tuple[str, str], Path] = {}
+        for path, subset in zip(lists, SUBSETS, strict=True):
+            for label, id in read_list(path, classes):
+                if (label, id) in first_seen:
+                    raise DataError(f"{path}: {label}/{id} is in {first_seen[label, id]} already; remove one of them")
+                first_seen[label, id] = path
+                subsets.setdefault((label, id), [None] * len(train))[split] = subset
+    several = len(train) > 1
+    return [Video(id, label, of[0], subsets=tuple(of) if several else ()) for (label, id), of in subsets.items()]
 
 
 def split_folder(
@@ -152,11 +174,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("output", type=Path, metavar="JSON", help="annotation file to write")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="class index; with --folder: only these classes")
-    parser.add_argument("--train", type=Path, metavar="FILE", help="list of the training videos")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="list of the test videos")
+    lists = {"type": Path, "nargs": "+", "action": "extend", "metavar": "FILE", "default": []}
+    parser.add_argument("--train", **lists, help="list of the training videos, of every split one")
+    parser.add_argument("--test", **lists, help="list of the test videos, of every split one")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="folder of class folders, of videos or of frames")
     parser.add_argument("--test_fraction", type=float, default=0.3, help="of every class, with --folder (default: 0.3)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw with --folder (default: 0)")
+    folds = "splits instead of one, each with another K-th of --folder, or of the one list --train, for test"
+    parser.add_argument("--folds", type=int, metavar="K", help=folds)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw with --folder or --folds (default: 0)")
     parser.add_argument("--polarity", metavar="LIST", help="sign of every class: Anger=-,Joy=+,Neutral=0")
     parser.add_argument("--segments", type=Path, metavar="FILE", help='JSON: {"label/id": [segment, ...]}')
     args = parser.parse_args(argv)
@@ -164,6 +189,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
+    if args.folds is not None and (args.test or len(args.train) > 1):
+        raise DataError("--folds draws the test videos itself, from --folder or one list --train; leave out the others")
     if args.folder is not None:
         if args.train or args.test:
             raise DataError("--folder draws the split itself; leave out --train and --test")
@@ -171,40 +198,49 @@ def _make(args: argparse.Namespace) -> int:
             raise DataError("--test_fraction must lie between 0 and 1")
         chosen = list(read_classes(args.classes)) if args.classes else None
         labels, videos = split_folder(args.folder, chosen, args.test_fraction, args.seed)
-    elif args.classes and args.train and args.test:
+    elif args.classes and args.train and (args.test or args.folds is not None):
         classes = read_classes(args.classes)
-        labels, videos = list(classes), []
-        first_seen: dict[tuple[str, str], Path] = {}
-        for path, subset in ((args.train, "training"), (args.test, "validation")):
-            for label, id in read_list(path, classes):
-                if (label, id) in first_seen:
-                    raise DataError(f"{path}: {label}/{id} is in {first_seen[label, id]} already; remove one of them")
-                first_seen[label, id] = path
-                videos.append(Video(id, label, subset))
+        labels = list(classes)
+        if args.folds is None:
+            videos = read_lists(args.train, args.test, classes)
+        else:
+            videos = [Video(id, label, None) for label, id in read_list(args.train[0], classes)]
     else:
         raise DataError("give --classes, --train and --test, or --folder")
+    if args.folds is not None:
+        videos = with_folds(videos, args.folds, args.seed)
     if args.segments:
         videos = add_segments(args.segments, videos)
     polarity = parse_polarity(args.polarity, labels) if args.polarity else None
-    write_annotation(args.output, Annotation(tuple(labels), tuple(videos), polarity))
-    _report(labels, videos)
+    annotation = Annotation(tuple(labels), tuple(videos), polarity)
+    write_annotation(args.output, annotation)
+    _report(annotation)
     return 0
 
 
-def _report(labels: Sequence[str], videos: Sequence[Video]) -> None:
-    counts = Counter((video.label, video.subset) for video in videos)
-    for label in labels:
-        for subset in ("training", "validation"):
-            if not counts[label, subset]:
-                print(f"note: class {label} has no {subset} video", file=sys.stderr)
+def _report(annotation: Annotation) -> None:
+    splits = range(1, annotation.n_splits + 1)
+    counts: dict[str, list[int]] = defaultdict(list)
+    for split, subset in product(splits, SUBSETS):
+        of_class = Counter(video.label for video in annotation.subset(subset, split))
+        counts[subset].append(of_class.total())
+        where = f" in split {split}" if len(splits) > 1 else ""
+        for label in annotation.labels:
+            if not of_class[label]:
+                print(f"note: class {label} has no {subset} video{where}", file=sys.stderr)
     classes_of = defaultdict(list)
-    for video in videos:
+    for video in annotation.videos:
         classes_of[video.id].append(video.label)
     for id, several in classes_of.items():
         if len(several) > 1:
             print(f"note: id {id} is in {len(several)} classes: {', '.join(several)}", file=sys.stderr)
-    training = sum(video.subset == "training" for video in videos)
-    print(f"{TOOL}: {len(labels)} classes, {training} training and {len(videos) - training} validation videos")
+    training, validation = (_span(counts[subset]) for subset in SUBSETS)
+    several = f"{len(annotation.videos)} videos, {len(splits)} splits of " if len(splits) > 1 else ""
+    print(f"{TOOL}: {len(annotation.labels)} classes, {several}{training} training and {validation} validation videos")
+
+
+def _span(counts: Sequence[int]) -> str:
+    return f"{min(counts)}-{max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

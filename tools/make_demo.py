@@ -24,6 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from core.files import PART, FileError, remove_parts, write_text
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
 from tools._batch import Source, command, convert_all, positive
@@ -169,7 +170,7 @@ def _prepare(root: Path, parameters: dict[str, float], overwrite: bool) -> None:
     """Makes `root` a folder of these parameters. Raises DataError where it holds anything else."""
     file = root / PARAMETERS
     if not file.is_file():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and not (root.is_dir() and all(path.name.startswith(PART) for path in root.iterdir())):
             raise DataError(f"{root} holds something that {TOOL} did not make; give another --root")
     else:
         try:
@@ -184,9 +185,10 @@ def _prepare(root: Path, parameters: dict[str, float], overwrite: bool) -> None:
         for folder in MADE:
             shutil.rmtree(root / folder, ignore_errors=True)
     try:
-        _write(file, json.dumps(parameters, indent=1))
-    except OSError as error:
-        raise DataError(f"{root} cannot be written to ({error.strerror}); give another --root") from None
+        root.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(parameters, indent=1))
+    except (OSError, FileError) as error:
+        raise DataError(f"{root} cannot be written to ({error}); give another --root") from None
 
 
 def _is_complete(root: Path, scripts: list[Script]) -> bool:
@@ -205,6 +207,8 @@ def draw(script: Script, parameters: dict[str, float]) -> tuple[Course, np.rando
 
 def _write_texts(root: Path, scripts: list[Script], parameters: dict[str, float]) -> None:
     """Subtitles, words.json, and what make_annotations asks for: classes, lists of both subsets and segments."""
+    for folder in (root, *root.glob("srt/*")):
+        remove_parts(folder)
     segments, words = {}, {}
     for script in scripts:
         course, _ = draw(script, parameters)
@@ -219,18 +223,19 @@ def _write_texts(root: Path, scripts: list[Script], parameters: dict[str, float]
             for line in course.lines
             for word, emotion, right in line.words
         ]
-        _write(
+        script.file(root, "srt", ".srt").parent.mkdir(parents=True, exist_ok=True)
+        write_text(
             script.file(root, "srt", ".srt"),
             "\n".join(
                 f"{number}\n{_clock(line.start)} --> {_clock(line.end)}\n{line.text}\n"
                 for number, line in enumerate(course.lines, 1)
             ),
         )
-    _write(root / "segments.json", json.dumps(segments, indent=1))
-    _write(root / "words.json", json.dumps(words, indent=1))
-    _write(root / "classes.txt", "".join(f"{number} {label}\n" for number, label in enumerate(EMOTIONS, 1)))
+    write_text(root / "segments.json", json.dumps(segments, indent=1))
+    write_text(root / "words.json", json.dumps(words, indent=1))
+    write_text(root / "classes.txt", "".join(f"{number} {label}\n" for number, label in enumerate(EMOTIONS, 1)))
     for name, subset in (("train.txt", "training"), ("test.txt", "validation")):
-        _write(root / name, "".join(f"{s.label}/{s.id}.mp4\n" for s in scripts if s.subset == subset))
+        write_text(root / name, "".join(f"{s.label}/{s.id}.mp4\n" for s in scripts if s.subset == subset))
 
 
 def _clock(seconds: float) -> str:
@@ -239,11 +244,6 @@ def _clock(seconds: float) -> str:
         f"{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:"
         f"{milliseconds // 1000 % 60:02d},{milliseconds % 1000:03d}"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

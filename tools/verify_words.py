@@ -98,7 +98,7 @@ def count_words(path: Path, known: Known, root: Path | None) -> dict[str, Tensor
     except (checkpoint.CheckpointError, opts.UsageError) as error:
         raise DataError(str(error)) from None
     benchmark, training, test = read_splits(flags)
-    model = new_model(flags, len(benchmark.classes), stored["epoch"])
+    model = new_model(flags, len(benchmark.classes), stored)
     if not isinstance(model, MART):
         raise DataError(f"{path}: a baseline verifies no words; give the pretrained.pt of a run with --pretrain_epochs")
     checkpoint.load_weights(model, stored["ema"], path)

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.errors import DataError
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.frame_folders import frame_file, frame_folder
 from datasets.frame_packs import pack_file
 from datasets.jpeg import QUALITY, encode_picture
@@ -26,12 +27,14 @@ from tools._batch import command, conversion_parser, convert_all, find_videos, p
 TOOL = "video2imgs"
 
 
-def extract(source: Path, folder: Path, *, short_side: int, quality: int, fps: float | None) -> str:
+def extract(
+    source: Path, folder: Path, *, short_side: int, quality: int, fps: float | None, excerpt: Excerpt = WHOLE
+) -> str:
     """Writes the frames of `source` to the new folder `folder`; `n_frames` comes last. Returns what had to be left out.
 
     Raises DataError when the file holds no picture that can be decoded.
     """
-    track = PictureTrack(source, short_side, fps)
+    track = PictureTrack(source, short_side, fps, excerpt)
     folder.mkdir()
     for frames, picture in track.pictures():
         content = encode_picture(track.image(picture), quality)

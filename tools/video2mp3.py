@@ -16,18 +16,19 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.excerpts import WHOLE, Excerpt
 from datasets.media import MP3_RATES, SoundTrack
 from tools._batch import Source, command, conversion_parser, convert_all, find_videos
 
 TOOL = "video2mp3"
 
 
-def extract(source: Path, target: Path) -> str:
+def extract(source: Path, target: Path, excerpt: Excerpt = WHOLE) -> str:
     """Writes the sound of the video `source` to the mp3 file `target`. Returns what had to be left out.
 
     Raises DataError when the video has no sound track or none that can be decoded.
     """
-    track = SoundTrack(source, MP3_RATES)
+    track = SoundTrack(source, MP3_RATES, excerpt=excerpt)
     with soundfile.SoundFile(target, "w", track.rate, track.channels, format="MP3") as file:
         for block in track.blocks():
             file.write(np.clip(block, -1.0, 1.0))

@@ -2,6 +2,8 @@
 
     python tools/video2srt.py VIDEOS SRT --model small.en
 
+VIDEOS may also be the folder MP3 of sound that tools/video2mp3.py or tools/prepare.py made.
+
 `--model` is a name (tiny.en, small, large-v3, ..., fetched once from the Hugging Face hub) or a folder with a
 CTranslate2 model. A video without speech or without sound gets an empty file, which says that it has been listened to.
 """
@@ -16,7 +18,6 @@ from pathlib import Path
 
 import ctranslate2
 import numpy as np
-import pysrt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,11 +25,13 @@ from datasets.containers import NoSoundTrack
 from datasets.errors import DataError
 from datasets.media import SoundTrack
 from datasets.speech import WHISPER_RATE, load_model, model_folder, recognise
-from datasets.subtitles import subtitle_file
-from tools._batch import command, conversion_parser, convert_all, find_videos, positive
+from datasets.subtitles import subtitle_file, write_subtitles
+from datasets.video_names import VIDEO_SUFFIXES, is_video
+from tools._batch import Source, command, conversion_parser, convert_all, find_videos, positive
 from tools._workers import cores
 
 TOOL = "video2srt"
+SOUND_SUFFIX = ".mp3"
 
 
 def transcribe(
@@ -45,14 +48,28 @@ def transcribe(
     """Writes the subtitles of the video `source` to `target`; returns a note when there is no speech."""
     cues, note = [], "no speech"
     try:
-        sound = np.concatenate([block.mean(axis=1) for block in SoundTrack(source, (WHISPER_RATE,)).blocks()])
+        sound = _read(source)
     except NoSoundTrack as error:
         note = str(error)
     else:
         cues = recognise(load_model(model, device, compute_type, threads), sound, language, vad)
-    items = [pysrt.SubRipItem(number, _time(cue.start), _time(cue.end), cue.text) for number, cue in enumerate(cues, 1)]
-    pysrt.SubRipFile(items).save(str(target), encoding="utf-8")
+    write_subtitles(target, cues)
     return "" if cues else note
+
+
+def find_sources(folder: Path) -> list[Source]:
+    """The videos <folder>/<label>/<id>.<extension>, or where there is none the sounds. Raises DataError for neither."""
+    has_videos = any(is_video(path) for path in folder.glob("*/*"))
+    return find_videos(folder, VIDEO_SUFFIXES if has_videos else (SOUND_SUFFIX,))
+
+
+def _read(source: Path) -> np.ndarray:
+    """The sound of a video on its picture's clock, or of an mp3, float32 (n,) at WHISPER_RATE. Raises DataError."""
+    if source.suffix.lower() == SOUND_SUFFIX:
+        from datasets.audio import read_sound  # brings torch, which videos do without
+
+        return read_sound(source)
+    return np.concatenate([block.mean(axis=1) for block in SoundTrack(source, (WHISPER_RATE,)).blocks()])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _transcribe_all(args: argparse.Namespace) -> int:
-    videos = find_videos(args.videos)
+    videos = find_sources(args.videos)
     if args.device == "cuda" and ctranslate2.get_cuda_device_count() == 0:
         raise DataError("--device cuda: there is no CUDA device; use --device cpu")
     known = ctranslate2.get_supported_compute_types(args.device)
@@ -100,10 +117,6 @@ def _transcribe_all(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         noted="without speech",
     )
-
-
-def _time(seconds: float) -> pysrt.SubRipTime:
-    return pysrt.SubRipTime.from_ordinal(round(seconds * 1000))
 
 
 if __name__ == "__main__":

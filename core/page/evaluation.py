@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.courses import annotated_course, prediction_of
-from core.evaluation import Predictions
-from core.experiment import write_text
+from core.evaluation import STREAM_NAMES, Predictions
+from core.files import write_text
 from core.page.chart import Chart, draw_chart
 from core.page.template import render
 from core.page.video import PAGE
@@ -49,7 +49,7 @@ def write_evaluation(
 ) -> Path:
     """Write `folder`/report.html and return its path; other files in the folder stay.
 
-    metrics: of `all_metrics`. about: what was evaluated, shown as it is. Raises ExperimentError.
+    metrics: of `all_metrics`. about: what was evaluated, shown as it is. Raises FileError.
     """
     counts = metrics["confusion_matrix"]
     measured = metrics.get("temporal", {})
@@ -59,8 +59,9 @@ def write_evaluation(
         n_classes=len(classes),
         classes=classes,
         metrics=metrics,
+        lacking={STREAM_NAMES[name]: count for name, count in metrics["lacking"].items() if count},
         headline=_HEADLINE,
-        temporal={label: measured[key] for key, label in _TEMPORAL.items() if key in measured},
+        temporal={key: label for key, label in _TEMPORAL.items() if key in measured},
         localisation={key[4:]: value for key, value in measured.items() if key.startswith("map@")},
         counts=counts,
         n_true=[sum(row) for row in counts],

@@ -37,13 +37,18 @@ def place_beside(folder: Path, video: Path) -> str:
 
 def as_data_url(video: Path) -> str:
     """The video as text. Raises ExperimentError for more than MOST_EMBEDDED bytes, and OSError."""
+    check_embeddable(video)
+    kind = mimetypes.guess_type(f"video{_suffix(video)}")[0] or "video/mp4"
+    return f"data:{kind};base64,{base64.b64encode(video.read_bytes()).decode()}"
+
+
+def check_embeddable(video: Path) -> None:
+    """See that a page can hold the video. Raises ExperimentError, and OSError."""
     size = video.stat().st_size
     if size > MOST_EMBEDDED:
         raise ExperimentError(
             f"{video}: {size / 2**20:.0f} MB are too many for --embed, {MOST_EMBEDDED >> 20} MB at most; leave it out"
         )
-    kind = mimetypes.guess_type(f"video{_suffix(video)}")[0] or "video/mp4"
-    return f"data:{kind};base64,{base64.b64encode(video.read_bytes()).decode()}"
 
 
 def _suffix(video: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.experiment import write_text
+from core.files import write_text
 from core.page.chart import draw_chart, relative_degrees
 from core.page.source import as_data_url, place_beside
 from core.page.template import render

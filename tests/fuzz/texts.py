@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import struct
 import zlib
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+import opts
 from datasets.annotations import Annotation, Video, benchmark_of, read_annotation, write_annotation
 from datasets.benchmarks import BENCHMARKS
 from datasets.cues import find_cues
@@ -90,6 +93,36 @@ def annotations(path: Path) -> None:
 
 
 _SEGMENTS = {"Joy/a": [{"start": 0, "end": 1, "label": "Joy", "intensity": 0.5}]}
+
+
+@st.composite
+def _config(draw: st.DrawFn) -> bytes:
+    keys = st.sampled_from((
+        *vars(opts.parse([])), "root_path.a", '"\\u0000"', "no_flag", "'a b'", "[root_path]", "[[seed]]",
+    ))  # fmt: skip
+    values = st.sampled_from((
+        "1", "-1", "1.5", "1e999", "-inf", "nan", "true", "false", '""', '"av"', '"text"', "'''\na'''", "[" * 3000,
+        "{a = 1}", "[1]", "1" * 5000, '"' + "x" * 9000 + '"', "1979-05-27", "0x10", "1_0", '"\\u0000"', '"--eval"',
+        '"../../x"',
+    ))  # fmt: skip
+    lines = draw(st.lists(st.tuples(keys, values), max_size=5))
+    return "\n".join(f"{key} = {value}" for key, value in lines).encode()
+
+
+@target(
+    "flags.toml",
+    lambda: [b'preset = "base"\nlearning_rate = 1e-4\nroot_path = "data"\nunlabelled = true\n'],
+    _config(),
+)
+def config(path: Path) -> None:
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            flags = opts.parse(["--config", str(path)])
+    except SystemExit as ended:
+        assert ended.code == 2
+        raise opts.UsageError(told.getvalue().removesuffix("\n")) from None
+    assert not (flags.eval or flags.resume or flags.overwrite) and flags.checkpoint is None
 
 
 @st.composite

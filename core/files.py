@@ -1,0 +1,58 @@
+"""Files that are whole or not there: written under another name beside their place, then renamed."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PART = ".part-"  # what begins so is unfinished
+
+
+class FileError(ValueError):
+    """A file cannot be written. What was there is still there."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` at the end, and does not after an error. Raises FileError for an OSError."""
+    temporary = path.with_name(f"{PART}{os.getpid()}-{path.name}")
+    try:
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8. Raises FileError."""
+    with whole(path) as temporary:
+        # a file name may hold bytes that are no UTF-8, which Python knows as code points and JSON as \udcNN
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Raises FileError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def remove(path: Path) -> None:
+    """A file, a link or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path, name: str | None = None) -> None:
+    """What killed processes have left unfinished in a folder, all of it or of this name; nobody may be at it now."""
+    for part in folder.glob(f"{PART}*" if name is None else f"{PART}*-{glob.escape(name)}"):
+        remove(part)

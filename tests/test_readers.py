@@ -1,0 +1,158 @@
+"""Reading processes that die, hang or fail: the video is named, nothing waits for ever, signals leave them alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+import main
+import opts
+from datasets import readers
+from datasets.errors import DataError
+from datasets.opening import open_loader, read_splits
+from datasets.video_emotion import VideoEmotionDataset
+from tests import tiny
+from tests.children import eventually, start
+
+
+@pytest.fixture
+def dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """A copy in which a test may hang a video."""
+    root = tmp_path / "demo"
+    shutil.copytree(tiny_dataset, root, ignore=shutil.ignore_patterns("videos"))
+    return root
+
+
+def hang(root: Path, subset: str = "training") -> str:
+    """Makes a read of one of the videos wait for ever, as storage that does not answer; gives its name."""
+    videos = dict(zip(("training", "validation"), read_splits(flags_of(root))[1:], strict=True))[subset]
+    frame = root / "imgs" / videos[0].label / videos[0].id / "000002.jpg"
+    for path in frame.parent.glob("*.jpg"):
+        if path.name != "000001.jpg":  # which is looked at before anything is read
+            path.unlink()
+            os.mkfifo(path)
+    return f"{videos[0].label}/{videos[0].id}"
+
+
+def flags_of(root: Path, **changes: object) -> object:
+    return opts.parse(tiny.arguments(**{"root_path": root, "n_threads": 1, "batch_size": 1} | changes))
+
+
+def loader_of(root: Path, **changes: object) -> DataLoader:
+    flags = flags_of(root, **changes)
+    benchmark, videos, _ = read_splits(flags)
+    return open_loader(flags, benchmark, videos[:1], "training")
+
+
+@pytest.fixture
+def hanging(dataset: Path) -> Iterator[tuple[str, DataLoader, readers._Desk]]:
+    """The name of a video, a loader whose one process hangs in it, and its desk."""
+    name, loader = hang(dataset), loader_of(dataset)
+    iterator = iter(loader)
+    desk = loader.worker_init_fn.__self__.desks[0]
+    deadline = time.monotonic() + 30
+    while not desk.video and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield name, loader, desk
+    del iterator
+
+
+def gone(pid: int, seconds: float) -> bool:
+    """Whether a child process ends within this time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_killed_process_names_its_video(hanging: tuple[str, DataLoader, readers._Desk]) -> None:
+    name, loader, desk = hanging
+    os.kill(desk.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError) as caught:
+        next(loader._iterator)
+    line = readers.explain(caught.value)
+    assert line.startswith(f"a reading process was killed by signal: Killed while it read {name}; if memory ran out")
+
+
+def test_signals_that_go_to_all_processes_leave_it_alone(hanging: tuple[str, DataLoader, readers._Desk]) -> None:
+    _, loader, desk = hanging
+    for name in ("INT", "TERM"):
+        subprocess.run(["kill", f"-{name}", str(desk.pid)], check=True)
+    os.kill(desk.pid, signal.SIGINT)
+    assert not gone(desk.pid, 0.5)
+    begun = time.monotonic()
+    loader._iterator._workers[0].terminate()
+    assert gone(desk.pid, 5) and time.monotonic() < begun + 2, "the main process ends it, also while it hangs"
+
+
+def test_it_ends_with_the_main_process(dataset: Path, tmp_path: Path) -> None:
+    hang(dataset)
+    flags = {"root_path": dataset, "n_threads": 1, "batch_size": 16, "pretrain_epochs": 0, "result_path": tmp_path}
+    child = start(tiny.arguments(**flags, expr_name="r"), tmp_path / "log.txt")
+    try:
+        reader = eventually(lambda: children_of(child.process.pid))[0]
+        time.sleep(1)
+    finally:
+        child.send(signal.SIGKILL)
+    assert gone(reader, 10)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_silent_storage_ends_the_run_with_the_name_of_the_video(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, begun = hang(dataset), time.monotonic()
+    flags = {"root_path": dataset, "n_threads": 1, "read_timeout": 1, "pretrain_epochs": 0, "result_path": tmp_path}
+    assert main.main(tiny.arguments(**flags, expr_name="r")) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: no data came within --read_timeout") and name in line
+    assert multiprocessing.active_children() == [] or time.monotonic() < begun + 60
+
+
+@pytest.mark.parametrize("n_threads", [0, 1])
+def test_an_error_that_nobody_has_thought_of_names_the_video(
+    n_threads: int, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("no such\nthing")
+
+    monkeypatch.setattr(VideoEmotionDataset, "_read", fail)
+    loader = loader_of(tiny_dataset, n_threads=n_threads, skip_bad=True)
+    video = loader.dataset.videos[0]
+    with pytest.raises(DataError) as caught:
+        next(iter(loader))
+    assert str(caught.value).startswith(
+        f"{video.label}/{video.id}: cannot be read (KeyError: 'no such\\nthing'); --n_th"
+    )
+
+
+@pytest.mark.parametrize("n_threads", [0, 1])
+def test_a_video_that_needs_too_much_memory_is_named(
+    n_threads: int, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VideoEmotionDataset, "_read", lambda *_: np.zeros(2**48))
+    loader = loader_of(tiny_dataset, n_threads=n_threads)
+    with pytest.raises(DataError, match=r"^\w+/\w+: memory ran out while it was read; use fewer --n_threads"):
+        next(iter(loader))
+
+
+def test_a_process_that_dies_between_videos_is_no_videos_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_all", [])
+    assert readers.explain(ValueError("something else")) is None
+    line = readers.explain(RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly"))
+    assert line.startswith("a reading process ended while it read no video")
