@@ -64,6 +64,8 @@ def _packages() -> Iterator[Line]:
 
     versions = []
     for requirement in map(Requirement, _requirements("dependencies")):
+        if requirement.marker and not requirement.marker.evaluate():
+            continue  # for another version of Python
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:

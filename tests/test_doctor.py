@@ -137,7 +137,11 @@ def test_what_cannot_be_imported_is_one_line(
 
     real = importlib.import_module
     monkeypatch.setattr(importlib, "import_module", broken)
-    monkeypatch.setattr(installation, "_requirements", lambda section: ["no-such-package>=1", "numpy>=99", "torch"])
+    monkeypatch.setattr(
+        installation,
+        "_requirements",
+        lambda section: ["no-such-package>=1", "numpy>=99", "torch", "tomli; python_version < '3'"],
+    )
     checks = dict(installation.checks("auto", "cpu"))
     assert doctor.examine([(title, checks[title]) for title in ("imports", "packages", "extras")]) == 1
     out = capsys.readouterr().out
