@@ -260,7 +260,8 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
         )
     folder = flags.out or flags.checkpoint.parent / "report"
     if flags.report and distributed.is_first():
-        prediction_files.check_folder(folder, overwrite=flags.overwrite)
+        # a link is the user's own if it was asked for, and not if it came with the checkpoint
+        prediction_files.check_folder(flags.out.resolve() if flags.out else folder, overwrite=flags.overwrite)
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())

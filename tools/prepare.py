@@ -41,7 +41,7 @@ from tools import (
     video2imgs,
     video2mp3,
 )
-from tools._batch import PART, Source, command, convert_all, exclusive, positive, remove_leftovers
+from tools._batch import PART, Source, check_place, command, convert_all, exclusive, positive, remove_leftovers
 from tools._clips import Clip, Listing
 
 TOOL = "prepare"
@@ -174,6 +174,7 @@ def _write_texts(clips: list[Clip], root: Path) -> None:
         for clip in clips:
             path = subtitle_file(folder, clip.source.label, clip.source.id)
             if not path.is_file():
+                check_place(path, folder)
                 frames = open_pack(pack_file(root / "imgs", clip.source.label, clip.source.id))
                 path.parent.mkdir(exist_ok=True)
                 temporary = path.with_name(f"{PART}{os.getpid()}.new")
