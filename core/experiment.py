@@ -64,9 +64,12 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
 def read_flags(folder: Path) -> dict[str, Any]:
     """What `open_experiment` wrote. Raises ExperimentError."""
     try:
-        return json.loads((folder / FLAGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        flags = json.loads((folder / FLAGS).read_text(encoding="utf-8"))
+        if not isinstance(flags, dict):
+            raise ValueError("it holds no table")
+    except (OSError, ValueError, RecursionError) as error:
         raise ExperimentError(f"{folder / FLAGS}: cannot be read ({error}); start again with --overwrite") from None
+    return flags
 
 
 def is_of_this_job(folder: Path) -> bool:

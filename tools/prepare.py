@@ -119,7 +119,7 @@ def _check_root(root: Path, dataset: str, annotation_file: Path) -> None:
     except OSError:
         if annotation_file.exists():
             raise DataError(f"{annotation_file} was made by something else; give another --root") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{root / LEFT_OUT} was made by something else; give another --root") from None
     else:
         if there != dataset:
