@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-import opts
-
-if __name__ == "__main__":
-    opts.parse()  # --help and a misspelt flag need not wait for PyTorch
-
 import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import opts
+from core import doctor, installation
+from datasets.cache import sound_cache, user_cache
+
+
+def examine(flags: argparse.Namespace) -> int:
+    """Say what a report of a fault should hold; gives the exit status. Imports nothing before that may be broken."""
+
+    def lexicon() -> Iterator[tuple[str, bool]]:
+        from datasets.condition import lexicon_lines
+
+        yield from lexicon_lines(flags)
+
+    def dataset() -> Iterator[tuple[str, bool]]:
+        from datasets.condition import dataset_lines
+
+        yield from dataset_lines(flags, asked=flags.root_path not in (None, opts.PRESETS["demo"]["root_path"]))
+
+    cache, sounds = user_cache(), sound_cache(flags.sound_cache)
+    asked = flags.visual_weights, flags.audio_weights, flags.text_weights
+    return doctor.examine(
+        [
+            *installation.checks(flags.precision, flags.device),
+            *doctor.weights(Path(__file__).parent / "pretrained_models", asked),
+            ("lexicon", lexicon),
+            ("dataset", dataset),
+            *doctor.caches([(cache, "lexicon-*"), (sounds, "*.mel")]),
+            *doctor.disk([flags.result_path, cache, flags.root_path]),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    _flags = opts.parse()  # --help and a misspelt flag need not wait for PyTorch
+    if _flags.doctor:
+        sys.exit(examine(_flags))
 
 import torch
 from matplotlib.figure import Figure
@@ -228,7 +260,8 @@ def evaluate(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
         )
     folder = flags.out or flags.checkpoint.parent / "report"
     if flags.report and distributed.is_first():
-        prediction_files.check_folder(folder, overwrite=flags.overwrite)
+        # a link is the user's own if it was asked for, and not if it came with the checkpoint
+        prediction_files.check_folder(flags.out.resolve() if flags.out else folder, overwrite=flags.overwrite)
     benchmark, _, videos = read_splits(flags)
     check_classes(benchmark, stored, flags.checkpoint)
     loader = open_loader(flags, benchmark, videos, "test", share=distributed.share())
@@ -325,6 +358,8 @@ def serve(flags: argparse.Namespace, stored: dict[str, Any]) -> None:
 def run(argv: list[str] | None) -> int:
     """Read the flags - of a stored run, where one is continued or used - and do what they ask; gives the status."""
     flags = opts.parse(argv)
+    if flags.doctor:
+        return examine(flags)
     if flags.eval or flags.predict or flags.serve:
         opts.check(flags)
         stored = load_run(flags.checkpoint)

@@ -67,7 +67,7 @@ PREDICTION_FLAGS = frozenset(
 
 # Flags that say what one command should do: neither stored runs nor --config hand them on.
 COMMAND_FLAGS = PREDICTION_FLAGS | frozenset(
-    {"config", "eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "debug"}
+    {"config", "eval", "predict", "serve", "checkpoint", "json", "resume", "overwrite", "doctor", "debug"}
 )
 
 
@@ -162,6 +162,9 @@ def build_parser(defaults: dict[str, Any], kind: type[_Parser] = _Parser) -> arg
     group.add_argument("--resume", action="store_true", help="continue the run --expr_name from its last checkpoint")
     group.add_argument(
         "--overwrite", action="store_true", help="replace an existing experiment of this name, or a page"
+    )
+    group.add_argument(
+        "--doctor", action="store_true", help="say what is installed, found and free, for a report of what went wrong"
     )
     group.add_argument("--debug", action="store_true", help="two batches, one epoch, tracebacks: see that it runs")
 

@@ -99,7 +99,7 @@ needs_demo() {
     previous=
     for flag in "$@"; do
         case $flag in
-            --root_path | --root_path=* | --config | --config=* | --eval | --resume | --help | -h) return 1 ;;
+            --root_path | --root_path=* | --config | --config=* | --doctor | --eval | --resume | --help | -h) return 1 ;;
             --preset=*) preset=${flag#*=} ;;
         esac
         if [ "$previous" = --preset ]; then preset=$flag; fi

@@ -12,10 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from core import distributed
-from core.files import PART, remove, remove_parts, write_json
+from core.files import PART, leads_out, remove, remove_parts, write_json
 
 FLAGS, METRICS = "flags.json", "metrics.json"
 LAST, BEST, PRETRAINED = "last.pt", "best.pt", "pretrained.pt"
+WRITTEN = ("log.txt", "plots", "tensorboard")  # into which a continued run writes; other files it replaces
 JOB = "job"  # beside the flags: which torchrun it was
 
 
@@ -28,6 +29,9 @@ def check_experiment(folder: Path, *, resume: bool, overwrite: bool) -> None:
     if resume:
         if not (folder / LAST).is_file() and not (folder / FLAGS).is_file():
             raise ExperimentError(f"{folder}: nothing to resume, {LAST} is not there; leave out --resume to start it")
+        for name in WRITTEN:
+            if leads_out(folder / name, folder):
+                raise ExperimentError(f"{folder / name}: is a link that leads out of the experiment; remove it")
     elif folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ExperimentError(f"{folder}: is no folder of its own; choose another --expr_name")
     elif folder.exists() and not all(path.name.startswith(PART) for path in folder.iterdir()):
@@ -61,9 +65,12 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
 def read_flags(folder: Path) -> dict[str, Any]:
     """What `open_experiment` wrote. Raises ExperimentError."""
     try:
-        return json.loads((folder / FLAGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        flags = json.loads((folder / FLAGS).read_text(encoding="utf-8"))
+        if not isinstance(flags, dict):
+            raise ValueError("it holds no table")
+    except (OSError, ValueError, RecursionError) as error:
         raise ExperimentError(f"{folder / FLAGS}: cannot be read ({error}); start again with --overwrite") from None
+    return flags
 
 
 def is_of_this_job(folder: Path) -> bool:

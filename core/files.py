@@ -52,6 +52,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path below a folder lies outside of it, because a link is on the way."""
+    return not path.resolve().is_relative_to(folder.resolve())
+
+
 def remove_parts(folder: Path, name: str | None = None) -> None:
     """What killed processes have left unfinished in a folder, all of it or of this name; nobody may be at it now."""
     for part in folder.glob(f"{PART}*" if name is None else f"{PART}*-{glob.escape(name)}"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.experiment import ExperimentError
-from core.files import PART, remove, remove_parts, write_json, write_text
+from core.files import PART, leads_out, remove, remove_parts, write_json, write_text
 from core.prediction import SCHEMA_VERSION, SENTIMENTS, Prediction, Segment
 from core.report import one_line
 
@@ -81,7 +81,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """See that a folder is new or empty, or may be written into. Raises ExperimentError."""
+    """See that a folder is new or empty, or may be written into, and is where it seems. Raises ExperimentError."""
+    if leads_out(folder, folder.parent):
+        raise ExperimentError(f"{one_line(folder)} is a link that leads elsewhere; remove it, or choose another --out")
     if folder.exists() and not (folder.is_dir() and (overwrite or not any(folder.iterdir()))):
         raise ExperimentError(f"{one_line(folder)} is there already; add --overwrite, or choose another --out")
 

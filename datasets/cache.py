@@ -14,3 +14,11 @@ def user_cache() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mart"
     except RuntimeError:
         return None
+
+
+def sound_cache(asked: Path | None) -> Path | None:
+    """The folder of spectrograms that --sound_cache means, None for nowhere."""
+    if asked is not None:
+        return None if asked == Path("none") else asked
+    cache = user_cache()
+    return cache and cache / "sound"

@@ -23,7 +23,8 @@ from datasets.frame_folders import MOST_BYTES, frame_name, parse_fps, parse_n_fr
 
 KEPT_INDEXES = 64 * 2**20  # bytes of a process, 12 a frame: 1,800 videos of 3,000 frames
 
-DAMAGED = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError)  # of zipfile
+# What zipfile raises for damaged bytes.
+DAMAGED = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError, EOFError)
 
 _MEMBER = re.compile(r"[0-9]{6,}\.jpg|n_frames|fps")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # magic, lengths of name and extra field

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from datasets.annotations import SUBSETS, Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
-from datasets.cache import user_cache
+from datasets.cache import sound_cache
 from datasets.errors import DataError
 from datasets.lexicon import AffectiveLexicon
 from datasets.loading import draw_per_class, make_loader
@@ -118,7 +118,7 @@ def new_dataset(
         time_mask=flags.time_mask,
         incomplete=not training,
         skip_bad=flags.skip_bad,
-        sound_cache=_sound_cache(flags.sound_cache),
+        sound_cache=sound_cache(flags.sound_cache),
         sound_cache_limit=int(flags.sound_cache_gb * 2**30),
     )
 
@@ -165,11 +165,3 @@ def _listener(model: str) -> Callable[[np.ndarray], list[Subtitle]]:
     from datasets import speech  # takes seconds
 
     return partial(speech.recognise, speech.load_model(speech.model_folder(model, "--speech_model")))
-
-
-def _sound_cache(asked: Path | None) -> Path | None:
-    """The folder that --sound_cache means, None for nowhere."""
-    if asked is not None:
-        return None if asked == Path("none") else asked
-    cache = user_cache()
-    return cache and cache / "sound"

@@ -154,9 +154,9 @@ def _what_is_wrong(error: Exception) -> str:
         reason = reason.rpartition("WeightsUnpickler error: ")[2].strip()
         if "GLOBAL" in reason or reason.startswith("Trying to"):
             name = re.search(r"GLOBAL (\S+)", reason)
-            code = f"code ({name[1]})" if name else "code"
+            code = f"code ({ascii(name[1])[1:-1][:80]})" if name else "code"
             return f"holds {code} beside its tensors and was not opened; take the file of the weights' authors"
-    start = reason.splitlines()[0].rstrip(".")
+    start = ascii(reason.splitlines()[0].rstrip("."))[1:-1][:200]
     return f"no readable weights, perhaps cut off ({start}); give a whole .pth, .bin or .safetensors file"
 
 

@@ -83,14 +83,14 @@ FAULTS = [
     (
         "perr",
         lambda s: replace(s / "train.csv", "label", "emotion"),
-        "train.csv:2: has no 'label'; its columns are video,",
+        "train.csv:2: has no 'label'; its columns are 'video,",
     ),
     ("perr", erato_list(video=None), "others.json, entry 1: has no 'video'"),
     ("perr", erato_list(subset=None), "others.json, entry 1: subset 'others' is none of train, val, test"),
     ("perr", erato_list(start=1), "entry 1: has only one of 'start' and 'end'"),
     ("perr", erato_list(start="1 min", end=9), "entry 1: '1 min' is no time, 83.5 or 00:01:23.5"),
-    ("perr", erato_list(start="00:02", end="1.5"), "entry 1: ends at 1.5, not after its start at 00:02"),
-    ("perr", erato_list(label="Tense", id="said"), "train.csv:7: Tense/said is in"),
+    ("perr", erato_list(start="00:02", end="1.5"), "entry 1: ends at 1.5 s, not after its start at 2 s"),
+    ("perr", erato_list(label="Tense", id="said"), "train.csv:7: 'Tense/said' is in"),
     ("perr", lambda s: shutil.copy(s / "clips/x.mp4", s / "films/x.mp4"), "has the same name as"),
     (
         "iemocap",
@@ -101,7 +101,7 @@ FAULTS = [
     (
         "iemocap",
         lambda s: replace(s / DIALOG, "- 3.5000", "- 1.5000"),
-        ":11: Ses03M_impro01_F002 ends at 1.5 s, before",
+        ":11: 'Ses03M_impro01_F002' ends at 1.5 s, before",
     ),
     ("iemocap", lambda s: (s / DIALOG).write_text("% nothing\n"), "Ses03M_impro01.txt: holds no line [START - END]"),
     ("iemocap", lambda s: (s / TRANSCRIPTS).unlink(), "transcriptions/Ses03M_impro01.txt: No such file"),

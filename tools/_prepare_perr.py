@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from datasets.excerpts import WHOLE, Excerpt
 from tools._batch import Source
 from tools._clips import Clip, Listing, Videos, bare_name, read_lines
@@ -44,16 +44,16 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
             label = spelling.get(_column(row, "label", where).casefold())
             subset = (row.get("subset") or path.stem).lower()
             if label is None:
-                raise DataError(f"{where}: label {row['label']!r} is none of {', '.join(labels)}")
+                raise DataError(f"{where}: label {shown(row['label'])} is none of {', '.join(labels)}")
             if subset not in SUBSETS:
-                raise DataError(f"{where}: subset {subset!r} is none of {', '.join(SUBSETS)}")
+                raise DataError(f"{where}: subset {shown(subset)} is none of {', '.join(SUBSETS)}")
             name = _column(row, "video", where)
             video = videos.find(name)
             excerpt = _excerpt(row, where)
             times = "" if excerpt == WHOLE else f"_{excerpt.start:.2f}to{excerpt.end:.2f}"
             id = row.get("id") or f"{bare_name(name)}{times}"
             if seen.setdefault((label, id), where) != where:
-                raise DataError(f"{where}: {label}/{id} is in {seen[label, id]} already")
+                raise DataError(f"{where}: {shown(f'{label}/{id}')} is in {seen[label, id]} already")
             if video is None:
                 listing.leave_out("there is no such video", id)
             else:
@@ -76,15 +76,18 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _rows_of_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO("\n".join(read_lines(path))), skipinitialspace=True)
-    for row in reader:
-        yield f"{path}:{reader.line_num}", row
+    try:
+        for row in reader:
+            yield f"{path}:{reader.line_num}", row
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: {error}") from None
 
 
 def _rows_of_json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     text = "\n".join(read_lines(path))
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: no JSON ({error})") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f'{path}: is not a list of objects, [{{"video": ..., "label": ...}}, ...]')
@@ -93,7 +96,7 @@ def _rows_of_json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _column(row: dict[str, str], name: str, where: str) -> str:
     if not row.get(name):
-        raise DataError(f"{where}: has no {name!r}; its columns are {', '.join(row)}")
+        raise DataError(f"{where}: has no {name!r}; its columns are {shown(', '.join(row))}")
     return row[name]
 
 
@@ -105,7 +108,7 @@ def _excerpt(row: dict[str, str], where: str) -> Excerpt:
         raise DataError(f"{where}: has only one of 'start' and 'end'")
     start, end = (_seconds(time, where) for time in given)
     if not start < end:
-        raise DataError(f"{where}: ends at {row['end']}, not after its start at {row['start']}")
+        raise DataError(f"{where}: ends at {end:g} s, not after its start at {start:g} s")
     return Excerpt(start, end)
 
 
@@ -116,5 +119,5 @@ def _seconds(time: str, where: str) -> float:
         parts = [math.nan]
     seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
     if len(parts) > 3 or not 0 <= seconds < math.inf:
-        raise DataError(f"{where}: {time!r} is no time, 83.5 or 00:01:23.5")
+        raise DataError(f"{where}: {shown(time)} is no time, 83.5 or 00:01:23.5")
     return seconds

@@ -18,7 +18,7 @@ from typing import Any
 
 from datasets.annotations import AnnotatedSegment
 from datasets.benchmarks import Benchmark
-from datasets.errors import DataError
+from datasets.errors import DataError, shown
 from tools._batch import Source
 from tools._clips import Clip, Listing, Videos, bare_name, read_lines
 
@@ -38,7 +38,7 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
         raise DataError(f"{source}: holds no {FILE}")
     try:
         database = json.loads("\n".join(read_lines(path)))["database"].items()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f'{path}: is not JSON of the form {{"database": {{NAME: {{...}}}}}}') from None
     for name, entry in database:
         try:
@@ -46,17 +46,17 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
             segments = tuple(_segment(raw) for raw in entry["annotations"])
         except (KeyError, TypeError, ValueError):
             wanted = '{"subset": "train" | "test", "annotations": [{"segment": [START, END], "label": "p" | "n"}]}'
-            raise DataError(f"{path}: entry {name!r} is not {wanted}") from None
-        shown = Counter[str]()
+            raise DataError(f"{path}: entry {shown(name)} is not {wanted}") from None
+        seconds = Counter[str]()
         for segment in segments:
-            shown[segment.label] += segment.end - segment.start
+            seconds[segment.label] += segment.end - segment.start
         video = videos.find(name)
         if not segments:
             listing.leave_out("without a segment", name)
         elif video is None:
             listing.leave_out("there is no such video", name)
         else:
-            label = max(labels, key=shown.__getitem__)
+            label = max(labels, key=seconds.__getitem__)
             listing.clips.append(Clip(Source(video, label, bare_name(name)), (subset,), segments=segments))
     return listing
 

@@ -10,7 +10,6 @@ off is taken up where it ended, by the hub's client within a run and from `.part
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
 import sys
@@ -25,12 +24,12 @@ from huggingface_hub.utils import build_hf_headers, logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from models.weight_source import SOURCE, WeightSource, hashes, read_source, write_source
 from tools._batch import PART, command, exclusive
 
 TOOL = "get_pretrained"
 HUB = "https://huggingface.co"
 OUT = Path("pretrained_models")
-SOURCE = "SOURCE.txt"
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that the hub has
 TIMEOUT = 20.0  # seconds until the hub counts as out of reach
@@ -63,7 +62,7 @@ class HubFile:
     hash: str
 
     def is_at(self, path: Path) -> bool:
-        return self.hash in _hashes(path)
+        return self.hash in hashes(path)
 
 
 class DownloadError(Exception):
@@ -117,18 +116,18 @@ def _by_hand(error: NoConnection, keys: Sequence[str], out: Path) -> str:
 
 def _is_there(key: str, folder: Path) -> bool:
     """Whether the folder holds all that its SOURCE.txt says, sound; then says so."""
-    commit, recorded = _read_source(MODELS[key], folder)
-    is_whole = CONFIG in recorded and not recorded.keys().isdisjoint(WEIGHTS)
-    if not is_whole or any(sha256 not in _hashes(folder / name) for name, sha256 in recorded.items()):
+    source = _read_source(MODELS[key], folder)
+    is_whole = CONFIG in source.recorded and not source.recorded.keys().isdisjoint(WEIGHTS)
+    if not is_whole or any(sha256 not in hashes(folder / name) for name, sha256 in source.recorded.items()):
         return False
-    print(f"{TOOL}: {key}: {folder} is there and sound: {len(recorded)} files, commit {commit}")
+    print(f"{TOOL}: {key}: {folder} is there and sound: {len(source.recorded)} files, commit {source.commit}")
     return True
 
 
 def _get(api: HfApi, key: str, folder: Path) -> None:
     """Fetches what the folder lacks. Raises DownloadError; what has arrived by then stays in `.part-<name>/`."""
     model = MODELS[key]
-    commit, files = _look_up(api, model.repository, _read_source(model, folder)[0] or "main")
+    commit, files = _look_up(api, model.repository, _read_source(model, folder).commit or "main")
     weights = [files[name] for name in WEIGHTS if name in files]
     if CONFIG not in files or not weights:
         raise DownloadError(f"{model.repository} has no {WEIGHTS[0] if CONFIG in files else CONFIG} at commit {commit}")
@@ -147,9 +146,8 @@ def _get(api: HfApi, key: str, folder: Path) -> None:
             if (folder / file.name).exists():
                 print(f"{TOOL}: {key}: {folder / file.name} is not what the hub has; replaced", file=sys.stderr)
             part.replace(folder / file.name)
-        lines = [f"# repository: {model.repository}", f"# commit: {commit}"]
-        lines += [f"{_hashes(folder / file.name)[0]}  {file.name}" for file in wanted]
-        (stage / SOURCE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        recorded = {file.name: hashes(folder / file.name)[0] for file in wanted}
+        write_source(stage / SOURCE, WeightSource(model.repository, commit, recorded))
         (stage / SOURCE).replace(folder / SOURCE)
     except OSError as error:
         raise DownloadError(f"{error.filename or stage}: {error.strerror or error}") from None
@@ -222,28 +220,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
 
 
-def _read_source(model: Published, folder: Path) -> tuple[str, dict[str, str]]:
-    """Commit and SHA-256 of each file that SOURCE.txt names; nothing of a file that is missing or of another model."""
-    try:
-        lines = (folder / SOURCE).read_text(encoding="utf-8").splitlines()
-        repository, commit = (line.split(": ")[1] for line in lines[:2])
-        recorded = {name: sha256 for sha256, name in (line.split("  ") for line in lines[2:])}
-    except (OSError, ValueError, IndexError):
-        return "", {}
-    return (commit, recorded) if repository == model.repository else ("", {})
-
-
-def _hashes(path: Path) -> tuple[str, ...]:
-    """SHA-256 of a file, and the SHA-1 by which git knows it; nothing where there is none."""
-    if not path.is_file():
-        return ()
-    sha256 = hashlib.sha256()
-    git = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-            git.update(block)
-    return sha256.hexdigest(), git.hexdigest()
+def _read_source(model: Published, folder: Path) -> WeightSource:
+    """What SOURCE.txt says of this model; nothing of another one's."""
+    source = read_source(folder)
+    return source if source.repository == model.repository else WeightSource()
 
 
 if __name__ == "__main__":

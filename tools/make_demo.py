@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from core.files import PART, FileError, remove_parts, write_text
 from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError
-from tools._batch import Source, command, convert_all, positive
+from tools._batch import Source, check_place, command, convert_all, positive
 from tools._demo_course import Course, draw_course
 
 TOOL = "make_demo"
@@ -223,6 +223,7 @@ def _write_texts(root: Path, scripts: list[Script], parameters: dict[str, float]
             for line in course.lines
             for word, emotion, right in line.words
         ]
+        check_place(script.file(root, "srt", ".srt"), root / "srt")
         script.file(root, "srt", ".srt").parent.mkdir(parents=True, exist_ok=True)
         write_text(
             script.file(root, "srt", ".srt"),

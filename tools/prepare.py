@@ -41,7 +41,7 @@ from tools import (
     video2imgs,
     video2mp3,
 )
-from tools._batch import PART, Source, command, convert_all, exclusive, positive, remove_leftovers
+from tools._batch import PART, Source, check_place, command, convert_all, exclusive, positive, remove_leftovers
 from tools._clips import Clip, Listing
 
 TOOL = "prepare"
@@ -119,7 +119,7 @@ def _check_root(root: Path, dataset: str, annotation_file: Path) -> None:
     except OSError:
         if annotation_file.exists():
             raise DataError(f"{annotation_file} was made by something else; give another --root") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{root / LEFT_OUT} was made by something else; give another --root") from None
     else:
         if there != dataset:
@@ -174,6 +174,7 @@ def _write_texts(clips: list[Clip], root: Path) -> None:
         for clip in clips:
             path = subtitle_file(folder, clip.source.label, clip.source.id)
             if not path.is_file():
+                check_place(path, folder)
                 frames = open_pack(pack_file(root / "imgs", clip.source.label, clip.source.id))
                 path.parent.mkdir(exist_ok=True)
                 temporary = path.with_name(f"{PART}{os.getpid()}.new")

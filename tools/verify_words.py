@@ -81,7 +81,7 @@ def _read_words(path: Path) -> Known:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         lacking = next((key for words in known.values() for word in words for key in FIELDS if key not in word), None)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: no file of known words ({error}); make_demo.py writes one as words.json") from None
     if lacking is not None:
         raise DataError(

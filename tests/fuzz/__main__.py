@@ -3,10 +3,10 @@
     python -m tests.fuzz --target subtitles --runs 20000
     python -m tests.fuzz --target subtitles --case FILE     # one case again, without Atheris
 
-Half of the cases are bytes that libFuzzer mutates, beginning with the sound files of the target and those kept in
-tests/data/fuzz/TARGET/; half are drawn by hypothesis, from choices that libFuzzer mutates. Whatever is found goes to
---findings, a file for each kind; --keep puts the shortest case of each kind of outcome that no kept file has already
-into a folder. Exit status: 0, 1 if something was found. Atheris is none of the dependencies: pip install atheris.
+libFuzzer mutates files, beginning with the sound ones of the target and those kept in tests/data/fuzz/TARGET/. Each is
+a case, and the seed of another one, which hypothesis draws. Whatever is found goes to --findings, a file for each kind;
+--keep puts the shortest case of each kind of outcome that no kept file has already into a folder. Exit status: 0, 1 if
+something was found. Atheris is none of the dependencies: pip install atheris.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import random
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 KEPT = Path(__file__).parents[1] / "data" / "fuzz"
 MOST_KEPT = 4096  # bytes of a case that --keep takes
+MOST_DRAWN = 8192  # bytes from which hypothesis draws one
 ROOM = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 
@@ -45,6 +48,7 @@ class Session:
         for content in self.known():  # what is loaded, built or cached at the first time counts for no case
             self.run(content)
         self.counts.clear()
+        self.shortest = {key: found for key, found in self.shortest.items() if key[0] != "wrong"}
 
     def known(self) -> list[bytes]:
         kept = (path for path in sorted((KEPT / self.name).glob("*")) if path.is_file())
@@ -125,10 +129,8 @@ def _fuzz(atheris, session: Session, args: argparse.Namespace) -> None:
     began = time.monotonic()
 
     def one(data: bytes) -> None:
-        if data[:1] < b"\x80":
-            session.run(data[1:])
-        else:
-            drawn.hypothesis.fuzz_one_input(data[1:])
+        session.run(data)
+        drawn.hypothesis.fuzz_one_input(random.Random(zlib.crc32(data)).randbytes(MOST_DRAWN))
         if session.counts.total() >= args.runs:
             status = session.report(time.monotonic() - began)
             session.save(args.findings / session.name, lambda outcome, content: outcome == "wrong")
@@ -140,9 +142,9 @@ def _fuzz(atheris, session: Session, args: argparse.Namespace) -> None:
 
     with TemporaryDirectory() as corpus, limited_memory():
         for number, content in enumerate(session.known()):
-            Path(corpus, f"{number}").write_bytes(b"\0" + content)
-        options = [f"-seed={args.seed}", "-max_len=65536", "-timeout=60", "-rss_limit_mb=0", "-verbosity=0"]
-        atheris.Setup([sys.argv[0], corpus, *options], one)
+            Path(corpus, f"{number}").write_bytes(content)
+        options = f"-seed={args.seed} -max_len=65536 -len_control=0 -timeout=60 -rss_limit_mb=0 -verbosity=0"
+        atheris.Setup([sys.argv[0], corpus, *options.split()], one)
         atheris.Fuzz()
 
 

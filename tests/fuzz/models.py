@@ -102,7 +102,7 @@ ODD = {
     "whole": lambda value: value.to(torch.int64),
     "half": lambda value: value.half(),
     "not a number": lambda value: value * float("nan"),
-    "repeated": lambda value: torch.zeros(1).expand(value.shape),
+    "repeated": lambda value: torch.zeros(()).expand(value.shape),
     "vast": lambda value: torch.zeros(1).expand(2**30, 2**10),
 }
 _NAMES = sorted(_run()["ema"])
