@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 import opts
-from core.experiment import METRICS
-from core.files import write_json
 from datasets.errors import DataError
 from tests import tiny
 from tests.runs import FakeMain, rows_of
