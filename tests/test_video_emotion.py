@@ -205,7 +205,7 @@ def test_a_cache_of_sound_changes_nothing(
             assert_same(one, two)
     assert len(list((tmp_path / "sound").iterdir())) == len(VIDEOS)
     dataset = dataset_of(layout, training=training, sound_cache=tmp_path / "none", sound_cache_limit=0)
-    with pytest.raises(TypeError):
+    with pytest.raises(DataError, match="not callable"):
         dataset[0]
 
 
