@@ -55,7 +55,8 @@ def open_experiment(folder: Path, flags: dict[str, Any], *, resume: bool) -> Non
                 if path.name != FLAGS:  # by which what is left can still be replaced, should this be interrupted
                     remove(path)
         folder.mkdir(parents=True, exist_ok=True)
-        remove_parts(folder)
+        for place in (folder, folder / "plots"):
+            remove_parts(place)
     except OSError as error:
         raise ExperimentError(f"{folder}: cannot be made ({error.strerror}); choose another --result_path") from None
     write_json(folder / FLAGS, flags | {JOB: distributed.job()})

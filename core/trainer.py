@@ -122,26 +122,40 @@ class Trainer:
         Terminated then, NonFiniteLossError and what reading data raises.
         """
         self.board = Board(self.folder / "tensorboard", self.state.step + 1)
-        started, resumed_at, n_steps = time.perf_counter(), self.state.step, self._n_steps(loader, phases[-1].end)
-        with interruption.deferred() as signalled:
-            for phase in phases:
-                if self.state.epoch >= phase.end and not self._is_unscored(phase):
-                    continue
-                self._begin(phase, loader)
-                self._score(phase, signalled)
-                while self.state.epoch < phase.end and not self._is_over(phase):
-                    means = self._train_epoch(phase, loader, signalled)
-                    per_step = (time.perf_counter() - started) / max(self.state.step - resumed_at, 1)
-                    seconds_left = per_step * (n_steps - self.state.step)
-                    log.info(report.epoch_line(phase.name, self.state.epoch, phases[-1].end, means, seconds_left))
-                    ended = self.state.epoch == phase.end
-                    if ended and phase.checkpoint:
-                        self.save(phase.checkpoint)
-                    if self.state.epoch % self.save_every == 0 or ended or phase.accuracy is not None:
-                        self.save(experiment.LAST)
-                    self._score(phase, signalled)
-                if self.state.epoch < phase.end:
-                    log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
+        began, first, n_steps = time.perf_counter(), self.state.step, self._n_steps(loader, phases[-1].end)
+
+        def note(phase: Phase, means: dict[str, float]) -> None:
+            per_step = (time.perf_counter() - began) / max(self.state.step - first, 1)
+            seconds_left = per_step * (n_steps - self.state.step)
+            log.info(report.epoch_line(phase.name, self.state.epoch, phases[-1].end, means, seconds_left))
+
+        try:
+            with interruption.deferred() as signalled:
+                for phase in phases:
+                    if self.state.epoch < phase.end or self._is_unscored(phase):
+                        self._run_phase(phase, loader, note, signalled)
+        finally:
+            self.board.flush()
+
+    def _run_phase(
+        self,
+        phase: Phase,
+        loader: DataLoader,
+        note: Callable[[Phase, dict[str, float]], None],
+        signalled: Callable[[], int],
+    ) -> None:
+        self._begin(phase, loader)
+        self._score(phase, signalled)
+        while self.state.epoch < phase.end and not self._is_over(phase):
+            note(phase, self._train_epoch(phase, loader, signalled))
+            ended = self.state.epoch == phase.end
+            if ended and phase.checkpoint:
+                self.save(phase.checkpoint)
+            if self.state.epoch % self.save_every == 0 or ended or phase.accuracy is not None:
+                self.save(experiment.LAST)
+            self._score(phase, signalled)
+        if self.state.epoch < phase.end:
+            log.info("no better held-out AccE for %d epochs: stopped", phase.patience)
 
     def _begin(self, phase: Phase, loader: DataLoader) -> None:
         state, n_steps = self.state, self._n_steps(loader, phase.end - phase.first)

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import opts
+from datasets.errors import DataError
 from tests import tiny
 from tests.runs import FakeMain, rows_of
 from tools import _runs, ablate
 from tools._ablation_tables import Row, table_of, tables, words_of
+from tools._batch import exclusive
 from tools._run_flags import fingerprint
 
 PROJECT = Path(__file__).parents[1]
@@ -158,6 +160,23 @@ def test_children_end_when_they_are_stopped(tmp_path: Path) -> None:
     thread.join(20)
     assert status == [-15]
     assert children.run(sleeper, file, {}) < 0, "none is started any more"
+
+
+def test_children_of_a_killed_ablation_keep_their_folder(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(100)"]
+    with exclusive(tmp_path) as lock:
+        children = ablate.Children(lock)
+        thread = threading.Thread(target=lambda: children.run(sleeper, file, {}))
+        thread.start()
+        while not file.is_file() or not file.read_text():
+            time.sleep(0.02)
+    with pytest.raises(DataError, match="being written to by another run"), exclusive(tmp_path):
+        pass
+    children.stop()
+    thread.join(20)
+    with exclusive(tmp_path):
+        pass
 
 
 WRONG = {

@@ -264,3 +264,10 @@ def test_names_that_are_longer_than_a_file_name(tmp_path: Path) -> None:
         else:
             with pytest.raises(DataError, match="cannot be a file name"):
                 write_annotation(tmp_path / "d.json", annotation)
+
+
+def test_what_a_killed_process_has_written_is_removed(tmp_path: Path) -> None:
+    for name in (".labels.json.77.tmp", ".other.json.77.tmp"):
+        (tmp_path / name).write_text("{")
+    write_annotation(tmp_path / "labels.json", Annotation(("Joy",), (Video("a", "Joy", "training"),), None))
+    assert {path.name for path in tmp_path.iterdir()} == {"labels.json", ".other.json.77.tmp"}

@@ -71,7 +71,8 @@ def test_30_random_moments_of_real_processes(tiny_dataset: Path, tmp_path: Path)
 
 def check(root: Path, results: Path, seed: int, *, most: int, start: Start) -> None:
     def arguments(name: str) -> list[str]:
-        return tiny.arguments(**FLAGS, root_path=root, result_path=results, expr_name=name, n_threads=1)
+        flags = FLAGS | {"precision": "auto", "n_threads": 1}
+        return tiny.arguments(**flags, root_path=root, result_path=results, expr_name=name)
 
     begun = time.monotonic()
     assert start(arguments("unbroken"), results / "unbroken.txt").wait() == 0

@@ -85,6 +85,27 @@ def test_another_version_of_a_package_is_built_anew(built: list[int], monkeypatc
     assert len(built) == 2
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from datasets import lexicon_table
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+lexicon_table.build("vader", Path(sys.argv[1]))
+"""
+
+
+def test_what_a_killed_process_has_written_is_not_read_and_is_removed_later(tmp_path: Path) -> None:
+    path = tmp_path / "table.bin"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=ROOT, check=False)
+    assert done.returncode == -9
+    (left,) = tmp_path.iterdir()
+    lexicon_table.build("vader", path)
+    assert set(tmp_path.iterdir()) == {left, path}, "somebody may still be writing to it"
+    os.utime(left, (0, 0))
+    lexicon_table.build("vader", path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_without_a_cache_it_is_built_each_time(
     built: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -267,6 +267,15 @@ def test_foreign_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_start_that_was_killed_is_no_foreign_folder(tmp_path: Path) -> None:
+    left = tmp_path / f".part-77-{make_demo.PARAMETERS}"
+    left.write_text("{")
+    make_demo._prepare(tmp_path, {"recipe": 1.0}, overwrite=False)
+    assert (tmp_path / make_demo.PARAMETERS).is_file()
+    make_demo._write_texts(tmp_path, [], {})
+    assert not left.exists()
+
+
 def test_what_is_missing_is_made_again_the_same(tiny_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "demo"
     shutil.copytree(tiny_dataset, root)

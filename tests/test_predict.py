@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from core.report import one_line
 from datasets.benchmarks import BENCHMARKS
 from datasets.media import MP3_RATES
 from tests import models, tiny
+from tests.children import Moment, start
 from tests.media import tone, write_subtitles
 from tests.videos import grey, write_video
 from tools import video2imgs, video2mp3
@@ -87,6 +89,19 @@ def test_a_prediction_and_its_folder(checkpoint: Path, video: Path, capsys: pyte
     assert last == f"FAILED {video}: {folder} is there already; add --overwrite, or choose another --out"
     assert predict(checkpoint, video, "--overwrite") == 0
     assert (folder / "prediction.json").read_bytes() == before, "the same again"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_an_interrupted_prediction_leaves_no_half_folder(
+    number: signal.Signals, status: int, checkpoint: Path, video: Path, tmp_path: Path
+) -> None:
+    words = ["--predict", str(video), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "o"), "--device", "cpu"]
+    child = start(words, tmp_path / "log.txt", signal_at=(number, Moment("main:write_page")))
+    assert child.wait() == status, child.log.read_text()
+    assert [path.name.partition("-")[0] for path in (tmp_path / "o").iterdir()] == [".part"] * (status < 0)
+    assert main.main(words) == 0
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["talk"]
+    assert len(list((tmp_path / "o" / "talk").iterdir())) == 5
 
 
 def test_a_page_holds_its_video_where_that_is_asked_for(checkpoint: Path, video: Path) -> None:

@@ -241,11 +241,12 @@ def test_a_packed_video_is_not_taken_apart_again(tmp_path):
     assert not is_done(tmp_path / "Joy" / "other")
 
 
-def test_ctrl_c_leaves_only_finished_folders(long_videos, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_only_finished_folders(number, status, long_videos, tmp_path):
     process = start(long_videos, tmp_path)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert re.search(r"video2imgs: [1-3] done, 0 already there, 0 failed", out)
     assert "run it again to go on" in err
     assert "Traceback" not in err

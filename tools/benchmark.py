@@ -30,6 +30,7 @@ import torch
 import opts
 from core.device import choose_device, choose_precision, describe_device
 from core.files import write_json
+from core.interruption import Terminated
 from datasets.errors import DataError
 from datasets.opening import read_splits
 from tools._batch import OneLineParser, command, positive, split_words
@@ -85,6 +86,10 @@ def measure_in_child(
             return pool.submit(measure, part, flags, steps, batches, reference).result()
         except BrokenProcessPool:
             raise DataError(f"the process of {part} died; if memory ran out, choose a smaller --batch_size") from None
+        except (KeyboardInterrupt, Terminated):
+            for process in multiprocessing.active_children():  # the pool would wait for it
+                process.kill()
+            raise
 
 
 def _tie_to_parent() -> None:
