@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from core.checkpoint import CheckpointError, load_checkpoint
 from models.archives import fault_of_kinds, fault_of_sizes
 
+MOST_SECONDS = 1e9  # of a segment
 MOST_TEXT = 4096  # characters of a flag or of the name of a class
 RESUMED = ("model", "optimizer", "step", "first_step", "best")  # what going on with a run needs besides
 
@@ -60,7 +60,7 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a list of -1, 0 and 1",
     ),
     "segment_seconds": (
-        lambda value: type(value) in (int, float) and 0 < value < math.inf,
+        lambda value: type(value) in (int, float) and 0 < value <= MOST_SECONDS,
         "a number of seconds",
     ),
     "epoch": (lambda value: type(value) is int and 0 <= value < 2**31, "a whole number"),

@@ -226,13 +226,13 @@ def _subsets(where: str, entry: dict[str, Any]) -> tuple[str | None, ...]:
     subset = entry.get("subset")
     if "subsets" not in entry:
         if subset not in SUBSETS:
-            raise _Fault(f'{where}: "subset" is {subset!r}, neither "training" nor "validation"')
+            raise _Fault(f'{where}: "subset" is {shown(subset)}, neither "training" nor "validation"')
         return ()
     subsets = entry["subsets"]
     if not isinstance(subsets, list) or not subsets or any(each not in (*SUBSETS, None) for each in subsets):
         raise _Fault(f'{where}: "subsets" is not a list of "training", "validation" or null, one per split')
     if subset != subsets[0]:
-        raise _Fault(f'{where}: "subset" is {subset!r}, but the first of "subsets" {subsets[0]!r}')
+        raise _Fault(f'{where}: "subset" is {shown(subset)}, but the first of "subsets" {shown(subsets[0])}')
     return tuple(subsets)
 
 

@@ -40,7 +40,7 @@ WRONG: dict[str, list[Any]] = {
     "flags": [[1], {"val_len": [1]}, {"val_len": torch.zeros(2)}, {1: 2}, {"device": "cpu\n"}, {"device": "x" * 9999}],
     "classes": ["Joy", [], [1, 2], ["Joy", "Joy"], ["Joy", ""], ["a\x1b[2J", "b"], {"Joy": 1}],
     "polarity": ["+-", [2] * 8, [True] * 8, [0.5] * 8, [[0]] * 8, {0: 1}],
-    "segment_seconds": [0, -1.0, float("nan"), float("inf"), "2", True, torch.tensor(1.0)],
+    "segment_seconds": [0, -1.0, 10**400, float("nan"), float("inf"), "2", True, torch.tensor(1.0)],
     "epoch": [-1, 2.0, "3", True, 2**40, torch.tensor(3)],
     "ema": [{}, [1], torch.zeros(3)],
 }

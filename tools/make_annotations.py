@@ -67,7 +67,7 @@ def read_list(path: Path, classes: dict[str, int]) -> list[tuple[str, str]]:
         if not id or "/" in id:
             raise DataError(f"{path}:{number}: {shown(text)} is not label/id; write for example Anger/clip01")
         if label not in classes:
-            known = ", ".join(classes)
+            known = shown(", ".join(classes))
             raise DataError(f"{path}:{number}: class {shown(label)} is not in the class index; it has {known}")
         entries.append((label, id))
     endings = [re.fullmatch(r"(.*\S)\s+(\d{1,9})", id) for _, id in entries]
