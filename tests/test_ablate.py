@@ -166,7 +166,7 @@ def test_children_of_a_killed_ablation_keep_their_folder(tmp_path: Path) -> None
     file = tmp_path / "a.txt"
     sleeper = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(100)"]
     with exclusive(tmp_path) as lock:
-        children = ablate.Children(lock)
+        children = _runs.Children(lock)
         thread = threading.Thread(target=lambda: children.run(sleeper, file, {}))
         thread.start()
         while not file.is_file() or not file.read_text():

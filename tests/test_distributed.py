@@ -78,8 +78,8 @@ def test_two_processes_score_every_video_once_and_leave_one_set_of_files(results
     assert {k: v for k, v in other.items() if k not in rounded} == {k: v for k, v in one.items() if k not in rounded}
     assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert other["temporal"] == pytest.approx(one["temporal"], rel=1e-5)
-    for name, interval in one["intervals"].items():
-        assert other["intervals"][name] == pytest.approx(interval, rel=1e-5), name
+    for metric, interval in one["intervals"].items():
+        assert other["intervals"][metric] == pytest.approx(interval, rel=1e-5), metric
     assert len(list((results / name / "tensorboard").iterdir())) == 1
     log = (results / name / "log.txt").read_text()
     assert log.count("pre-training 1/2") == log.count("plots:") == 1
