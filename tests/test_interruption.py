@@ -76,7 +76,7 @@ def interrupt(root: Path, results: Path, number: int, moment: Moment) -> Ended:
     output = log.read_text()
     left = [path.name for path in folder.rglob(f"{PART}*")]
     left += [path.name for path in cache.glob(".*")]
-    for path in folder.glob("*.pt"):
+    for path in folder.glob("[!.]*.pt"):  # what has its name is whole
         load_checkpoint(path)
     again = (
         ["--resume", "--expr_name", name, "--result_path", str(results)] if (folder / "flags.json").exists() else words
