@@ -143,7 +143,8 @@ def test_what_belongs_to_the_weights_is_in_our_checkpoints(tmp_path: Path) -> No
     again = build_model(sizes).eval()
     again.load_state_dict(torch.load(sources.saved(model.state_dict(), tmp_path / "last.pt")))
     frames, fbank = torch.randint(0, 256, (1, 2, 3, 4, 32, 32), dtype=torch.uint8), torch.randn(1, 2, 100, 128)
-    assert torch.equal(again(frames, fbank).video_scores, model(frames, fbank).video_scores)
+    media = {"visual": (frames,), "audio": (fbank,)}
+    assert torch.equal(again(media).video_scores, model(media).video_scores)
     assert again.audio.norm.eps == pytest.approx(1e-3) and again.visual.blocks[1].norm2.eps == pytest.approx(1e-2)
 
 

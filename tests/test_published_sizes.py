@@ -27,7 +27,7 @@ def test_one_video_forward_and_backward() -> None:
     frames = torch.randint(0, 256, (1, segments, 3, 16, 112, 112), dtype=torch.uint8)
     precision, _ = choose_precision("auto", torch.device("cpu"))
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        output = model(frames, torch.randn(1, segments, 100, 128) * 4 - 4)
+        output = model({"visual": (frames,), "audio": (torch.randn(1, segments, 100, 128) * 4 - 4,)})
     assert output.segment_scores.shape == (1, 12, 8) and output.video_scores.isfinite().all()
     output.video_scores.logsumexp(dim=1).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
