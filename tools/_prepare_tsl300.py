@@ -44,7 +44,7 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
         try:
             subset = SUBSETS[entry["subset"]]
             segments = tuple(_segment(raw) for raw in entry["annotations"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             wanted = '{"subset": "train" | "test", "annotations": [{"segment": [START, END], "label": "p" | "n"}]}'
             raise DataError(f"{path}: entry {shown(name)} is not {wanted}") from None
         seconds = Counter[str]()
