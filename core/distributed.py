@@ -6,10 +6,13 @@ Without torchrun there is one process, and nothing here communicates.
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -36,7 +39,9 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, number, size = next(dist.rendezvous("env://"))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=own_part(store, number, size), rank=number, world_size=size)
     try:
         yield
     except RuntimeError as error:
@@ -46,6 +51,26 @@ def joined(device: torch.device) -> Iterator[None]:
             f"process {rank()} has lost the others: one has ended, and says why itself ({str(error).splitlines()[0]})"
         ) from None
     dist.destroy_process_group()  # not after an error, when the others may never come; torchrun ends them
+
+
+def own_part(store: dist.Store, number: int, size: int) -> dist.Store:
+    """The part of a store in which only the processes that run now have written; this is the `number`-th of `size`.
+
+    torchrun hands processes that it starts again the store of those before them, with the addresses of the dead in it,
+    and each machine counts its restarts alone. So all write a name of their own, look whose names stand there, and meet
+    under these names together: under a list with a name of the dead in it, not all will come. Raises LostProcessError
+    where not all have come within the timeout of the store.
+    """
+    store.set(f"process {number}", uuid4().hex)
+    end = time.monotonic() + store.timeout.total_seconds()
+    while time.monotonic() < end:
+        names = store.multi_get([f"process {i}" for i in range(size)])
+        meeting = sha256(b" ".join(names)).hexdigest()
+        store.set(f"{meeting} {number}", "here")
+        if store.check([f"{meeting} {i}" for i in range(size)]):
+            return dist.PrefixStore(meeting, store)
+        time.sleep(0.05)
+    raise LostProcessError(f"process {number} has waited {store.timeout} for the others, of which not all have come")
 
 
 def job() -> str | None:

@@ -227,4 +227,3 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
             courses=[],
             skipped=skipped,
         )
-

@@ -96,9 +96,7 @@ def ask(client: Any, video: Path, subtitles: Path | None = None) -> str:
     return client.predict(handle_file(video), subtitles and handle_file(subtitles), api_name="/predict")
 
 
-def test_a_person_chooses_a_file_and_sees_its_page(
-    browser: Any, address: str, video: Path, tmp_path: Path
-) -> None:
+def test_a_person_chooses_a_file_and_sees_its_page(browser: Any, address: str, video: Path, tmp_path: Path) -> None:
     """As with the mouse: upload, button, page; then the example, and a file that is no video."""
     subtitles, broken = tmp_path / "words.srt", tmp_path / "broken.mp4"
     subtitles.write_text("what is said")
