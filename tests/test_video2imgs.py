@@ -251,7 +251,7 @@ def test_a_signal_leaves_only_finished_folders(number, status, long_videos, tmp_
     assert "run it again to go on" in err
     assert "Traceback" not in err
     left = list((tmp_path / "Joy").iterdir())
-    assert 1 <= len(left) and int(done[1]) <= len(left) < 4  # a worker may have finished what it has not yet reported
+    assert max(1, int(done[1])) <= len(left) < 4  # a worker may have finished what it has not yet reported
     assert all(read_n_frames(folder) == len(list(folder.glob("*.jpg"))) == 400 for folder in left)
 
 
