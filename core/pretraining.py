@@ -70,7 +70,6 @@ class Teaching:
     verified: Tensor  # bool (B, S, K)
     target: Tensor  # Q (B, S, C)
     tokens: SegmentTokens
-    words: Tensor  # (B, S, K, W)
 
 
 @torch.no_grad()
@@ -91,8 +90,12 @@ def teach(teacher: MART, batch: VideoBatch, settings: PretrainSettings, progress
     target = temporal_emotion_distribution(
         scores, batch.cue_emotion, batch.cue_degree, verified, settings.mix, settings.teacher_temperature
     )
-    words = teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces, batch.keys)
-    return Teaching(scores, verified, target, tokens, words)
+    return Teaching(scores, verified, target, tokens)
+
+
+def read_words(teacher: MART, batch: VideoBatch) -> Tensor:
+    """Features (B, S, K, W) of the cues' words."""
+    return teacher.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces, batch.keys)
 
 
 def passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage: str) -> Tensor:
@@ -104,15 +107,17 @@ def passing(scores: Tensor, batch: VideoBatch, settings: PretrainSettings, stage
 
 
 @torch.no_grad()
-def choose_masks(teacher: MART, taught: Teaching, settings: PretrainSettings, ratio: float) -> Masks | None:
-    """Masks of the N = B*S segments of a batch; None where nothing is masked."""
+def choose_masks(
+    teacher: MART, taught: Teaching, words: Tensor, settings: PretrainSettings, ratio: float
+) -> Masks | None:
+    """Masks of the N = B*S segments of a batch with the cues' `words` (B, S, K, W); None where nothing is masked."""
     if settings.masking == "none":
         return None
     attention = {}  # to the patches, where it decides
     if settings.masking in ("emotion", "attention"):
         attention = teacher.mbt.class_attention(taught.tokens)
     if settings.masking == "emotion":
-        by_words = teacher.attention_to_patches(taught.tokens, taught.words, taught.verified)
+        by_words = teacher.attention_to_patches(taught.tokens, words, taught.verified)
         has_words = taught.verified.any(dim=-1).reshape(-1, 1)
         attention = {name: torch.where(has_words, by_words[name], own) for name, own in attention.items()}
     n_segments, device = taught.verified.shape[0] * taught.verified.shape[1], taught.verified.device
@@ -145,8 +150,9 @@ def pretrain_losses(
     """All losses of a batch and their weighted sum `loss`, with what a researcher watches: shares of cues and masks."""
     taught = teach(teacher, batch, settings, progress)
     ratio = settings.ratio(progress)
-    masks = choose_masks(teacher, taught, settings, ratio)
-    output = student(batch.media(), taught.words, masks and masks.visible, student_present(batch, settings))
+    words = read_words(teacher, batch)
+    masks = choose_masks(teacher, taught, words, settings, ratio)
+    output = student(batch.media(), words, masks and masks.visible, student_present(batch, settings))
     scores, vectors = output.scores, output.words
     zero = scores.video_scores.new_zeros(())
 

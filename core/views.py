@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.evaluation import temporal_emotion_distribution_of
-from core.pretraining import PretrainSettings, choose_masks, teach
+from core.pretraining import PretrainSettings, choose_masks, read_words, teach
 from core.verification import STAGES, last_stage
 from datasets.video_batch import VideoBatch
 from models.mart import MART
@@ -47,8 +47,9 @@ def view_videos(
     with _untouched((student, teacher), batch.frames.device):
         unnamed = replace(batch, keys=[])  # the teacher keeps the words of videos that it knows by name
         taught = teach(teacher, unnamed, settings, progress)
-        masks = choose_masks(teacher, taught, settings, settings.ratio(progress))
-        output = student(batch.media(), taught.words, masks and masks.visible, batch.present())
+        features = read_words(teacher, unnamed)
+        masks = choose_masks(teacher, taught, features, settings, settings.ratio(progress))
+        output = student(batch.media(), features, masks and masks.visible, batch.present())
         scores = output.scores.segment_scores
         last = last_stage(
             taught.scores, batch.cue_sentiment, batch.cue_emotion, batch.cue_degree, batch.cue_valid,

@@ -131,8 +131,8 @@ class MART(nn.Module):
         return {name: decoders[name](patches, visible[name]) for name, patches in shown.items()}
 
     def end_pretraining(self) -> None:
-        """Let go of what fine-tuning does not use, the attention of the words and the decoders."""
-        for name in ("tacl", *(f"{stream}_decoder" for stream in self.patched)):
+        """Let go of what fine-tuning does not use: words that are no stream, their attention, the decoders."""
+        for name in ("text", "tacl", *(f"{stream}_decoder" for stream in self.patched)):
             if hasattr(self, name):
                 delattr(self, name)
 

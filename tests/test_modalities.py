@@ -16,6 +16,7 @@ from datasets.video_batch import MODALITIES, VideoBatch
 from models.build import add_pretraining, build_model
 from models.mart import MART
 from models.mbt import MBT, STREAMS, mean_of_present, sum_of_present
+from models.text import TextEncoder
 from tests import tiny
 from tests.test_pretraining import POLARITY, SETTINGS, SIZES
 from tests.test_text import tiny_encoder
@@ -115,6 +116,7 @@ def test_every_parameter_of_every_combination_is_trained(modalities: str) -> Non
     assert without == []
     model.zero_grad()
     model.end_pretraining()
+    assert any(isinstance(module, TextEncoder) for module in model.modules()) == ("t" in modalities)
     finetune_losses(model, model, batch, settings, weight=1.0)["loss"].backward()
     without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert without == []

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from core.pictures import draw_view
-from core.pretraining import PretrainSettings, choose_masks, pretrain_losses, teach
+from core.pretraining import PretrainSettings, choose_masks, pretrain_losses, read_words, teach
 from core.verification import STAGES, verify_cues
 from core.views import VideoView, view_videos
 from datasets.benchmarks import BENCHMARKS
@@ -65,9 +65,9 @@ def test_a_view_shows_what_a_step_uses(model: MART) -> None:
     student.mbt.visual_head.weight.data *= 50  # scores that differ
     student.eval()
     view = view_videos(student, model, batch, SETTINGS, progress=0.3)[1]
-    taught = teach(model, batch, SETTINGS, 0.3)
-    masks = choose_masks(model, taught, SETTINGS, SETTINGS.ratio(0.3))
-    scores = student(batch.media(), taught.words, masks.visible).scores.segment_scores[1]
+    taught, words = teach(model, batch, SETTINGS, 0.3), read_words(model, batch)
+    masks = choose_masks(model, taught, words, SETTINGS, SETTINGS.ratio(0.3))
+    scores = student(batch.media(), words, masks.visible).scores.segment_scores[1]
     torch.testing.assert_close(view.recovered, scores.flatten().softmax(dim=0).reshape(2, 8))
     torch.testing.assert_close(view.target, taught.target[1])
     assert torch.equal(view.verified, taught.verified[1])
@@ -79,7 +79,8 @@ def test_the_masks_are_those_of_the_middle_moment(model: MART, masking: str) -> 
     torch.manual_seed(3)
     views = view_videos(model, model, batch, settings, progress=1.0)
     torch.manual_seed(3)
-    visual, audio = choose_masks(model, teach(model, batch, settings, 1.0), settings, ratio=0.5).hidden.values()
+    taught, words = teach(model, batch, settings, 1.0), read_words(model, batch)
+    visual, audio = choose_masks(model, taught, words, settings, ratio=0.5).hidden.values()
     middle = visual.reshape(2, 2, *model.mbt.visual.grid)[:, :, 1]  # frame 2 of 4 lies in the second tubelet
     assert torch.equal(torch.stack([view.visual_mask for view in views]), middle)
     assert torch.equal(torch.stack([view.audio_mask for view in views]), audio.reshape(2, 2, *model.mbt.audio.grid))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.pretraining import PretrainSettings, choose_masks, finetune_losses, pretrain_losses, teach
+from core.pretraining import PretrainSettings, choose_masks, finetune_losses, pretrain_losses, read_words, teach
 from datasets.benchmarks import BENCHMARKS
 from models.build import PretrainingSizes, add_pretraining, build_model
 from models.mart import MART
@@ -94,8 +94,8 @@ def test_masked_patches_are_not_seen(model: MART) -> None:
 
 def test_masking_at_the_decoder_encodes_everything() -> None:
     model, batch = new_model(mask_at="decoder").eval(), tiny.batch(1)
-    words = model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces)
-    masks = choose_masks(model, teach(model, batch, SETTINGS, 0.5), replace(SETTINGS, masking="random"), 0.5)
+    words = read_words(model, batch)
+    masks = choose_masks(model, teach(model, batch, SETTINGS, 0.5), words, replace(SETTINGS, masking="random"), 0.5)
     hidden, whole = (model(batch.media(), words, visible) for visible in (masks.visible, None))
     torch.testing.assert_close(hidden.scores.segment_scores, whole.scores.segment_scores)
     assert hidden.recovered["visual"].shape == (2, model.mbt.visual.num_patches, 3 * 2 * 16 * 16)
@@ -104,7 +104,8 @@ def test_masking_at_the_decoder_encodes_everything() -> None:
 @pytest.mark.parametrize("masking", ["emotion", "attention", "random", "tube", "frame"])
 def test_each_masking_hides_the_ratio(model: MART, masking: str) -> None:
     chosen = replace(SETTINGS, masking=masking, verify="none")
-    masks = choose_masks(model, teach(model, tiny.batch(2), chosen, 0.5), chosen, ratio=0.5)
+    batch = tiny.batch(2)
+    masks = choose_masks(model, teach(model, batch, chosen, 0.5), read_words(model, batch), chosen, ratio=0.5)
     for name, mask in masks.hidden.items():
         part = model.mbt.encoder(name)
         assert mask.shape == (4, part.num_patches)
@@ -123,10 +124,11 @@ def test_no_masking_recovers_nothing(model: MART) -> None:
 
 
 def test_words_decide_the_emotion_mask_where_they_passed(model: MART) -> None:
-    taught = teach(model, tiny.batch(2), replace(SETTINGS, verify="none"), 0.5)
+    batch = tiny.batch(2)
+    taught, words = teach(model, batch, replace(SETTINGS, verify="none"), 0.5), read_words(model, batch)
     taught.verified[0, 0] = False  # segment 0 has no verified word and falls back to the class token
     settings = (replace(SETTINGS, masking=masking) for masking in ("emotion", "attention"))
-    by_words, own = (choose_masks(model, taught, chosen, 0.5).hidden for chosen in settings)
+    by_words, own = (choose_masks(model, taught, words, chosen, 0.5).hidden for chosen in settings)
     assert all(torch.equal(by_words[name][0], own[name][0]) for name in ("visual", "audio"))
     has_words = taught.verified.flatten(0, 1).any(dim=1)
     assert has_words.any() and not torch.equal(by_words["audio"][has_words], own["audio"][has_words])

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from core.pretraining import finetune_losses, pretrain_losses, teach
+from core.pretraining import finetune_losses, pretrain_losses, read_words, teach
 from models.layers import TransformerLayer, special_attention
 from models.mart import MART
 from tests import tiny
@@ -158,12 +158,12 @@ def test_the_rows_that_masking_needs_are_the_only_ones() -> None:
 def test_choosing_a_mask_holds_no_map(masking: str) -> None:
     student, batch = new_model(), tiny.batch(2)
     chosen = replace(SETTINGS, masking=masking, verify="none")
-    taught = teach(student, batch, chosen, 0.5)
+    taught, words = teach(student, batch, chosen, 0.5), read_words(student, batch)
     taught.tokens.tokens = {"visual": torch.randn(4, 301, 24), "audio": torch.randn(4, 302, 24)}
     taught.tokens.last_inputs = {"visual": torch.randn(4, 303, 24), "audio": torch.randn(4, 304, 24)}
     with Watch() as watch:
         if masking == "attention":
             student.mbt.class_attention(taught.tokens)
         else:
-            student.attention_to_patches(taught.tokens, taught.words, taught.verified)
+            student.attention_to_patches(taught.tokens, words, taught.verified)
     assert 4 * 300 * 24 <= watch.largest < 4 * 300 * 300
