@@ -2,7 +2,8 @@
 
 The precision follows the ActivityNet evaluation: detections of a class are taken in the order of their scores, each is
 matched to the free annotated interval of its video that it overlaps most, and counts if the overlap reaches the
-threshold; the area is that under the interpolated precision-recall curve.
+threshold; the area is that under the interpolated precision-recall curve. Detections in videos without any annotated
+course are not counted: core/evaluation.py makes none there.
 """
 
 from __future__ import annotations

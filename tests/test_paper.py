@@ -86,6 +86,17 @@ def test_a_config_trains_what_its_comment_says(path: Path) -> None:
     assert {line.split(" = ")[0] for line in lines} == changed | {"preset", "dataset"}, "only what differs from base"
 
 
+def test_the_multimodal_table_takes_text_and_says_what_its_clips_are() -> None:
+    own = {"perr": {"h"}, "iemocap": {"i"}, "affwild2": {"j"}}
+    for table, row in ROWS:
+        multimodal = table is TABLES["2"]
+        if row.config:
+            flags = opts.parse(["--config", str(PROJECT / "configs" / f"{row.config}.toml")])
+            assert flags.modalities == ("avt" if multimodal else "av")
+        assert ("g" in row.differences) == multimodal
+        assert set("hij") & set(row.differences) == own.get(row.dataset, set())
+
+
 def test_every_row_that_can_be_trained_has_a_config() -> None:
     assert [row.name for _, row in ROWS if not row.config] == ["CLIP"]
     assert {row.config for _, row in ROWS if row.config} == {path.stem for path in CONFIGS}

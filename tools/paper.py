@@ -129,7 +129,7 @@ def _check(settings: list[Setting]) -> None:
         raise DataError(f"{', '.join(map(str, absent))} not there; --root is the folder of the datasets' folders")
     for each in runnable:
         flags = parse_flags(each.name, each.words)
-        for kind in ("visual", "audio", *(["text"] if flags.pretrain_epochs else [])):
+        for kind in ("visual", "audio", *(["text"] if flags.pretrain_epochs or "t" in flags.modalities else [])):
             if getattr(flags, f"{kind}_weights") is None and find_default(kind, PRETRAINED_MODELS) is None:
                 raise DataError(
                     f"no {kind} weights in pretrained_models/: python tools/get_pretrained.py, or -- --{kind}_weights"
