@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ if __name__ == "__main__":
     _flags = opts.parse()  # --help and a misspelt flag need not wait for PyTorch
     if _flags.doctor:
         sys.exit(examine(_flags))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the seconds of the imports needs no traceback
 
 import torch
 from matplotlib.figure import Figure
@@ -93,7 +96,7 @@ from datasets.benchmarks import Benchmark, benchmark_of_model
 from datasets.errors import DataError
 from datasets.loading import hold_out, read_spread, segment_seconds, spread, still
 from datasets.opening import open_loader, read_splits, video_opener
-from datasets.readers import explain
+from datasets.readers import explain, watched
 from datasets.video_names import find_videos
 from models.build import count_parameters
 from models.weight_files import WeightError
@@ -109,6 +112,7 @@ USER_ERRORS = (
     device.DeviceError,
     distributed.LostProcessError,
     EmptySplitError,
+    evaluation.ScoreError,
     experiment.ExperimentError,
     files.FileError,
     ModelError,
@@ -320,9 +324,13 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
                     prediction_files.write_folder(folder, prediction)
                     report.save_figures({"timeline": draw_timeline(prediction)}, folder)
                     write_page(folder, prediction, dict(enumerate(thumbnails)), video, embed=flags.embed)
-        except (*USER_ERRORS, OSError) as error:
+        except (*USER_ERRORS, OSError, RuntimeError, MemoryError) as error:
+            if flags.debug:
+                raise
             failed.append(video)
-            log.error("FAILED %s: %s", report.one_line(video), error)
+            line = why(error, "close other programs, or use --device cpu")
+            line = line or f"{type(error).__name__}: {report.one_line(error)}; --debug shows where"
+            log.error("FAILED %s: %s", report.one_line(video), line)
             continue
         found.append(prediction)
         log.info(report.prediction_line(prediction))
@@ -369,7 +377,7 @@ def run(argv: list[str] | None) -> int:
         if flags.serve:
             serve(flags, stored)
             return 0
-        with distributed.joined(device.choose_device(flags.device)):
+        with watched(flags.read_timeout), distributed.joined(device.choose_device(flags.device)):
             evaluate(flags, stored)
         return 0
     stored = None
@@ -378,7 +386,7 @@ def run(argv: list[str] | None) -> int:
     opts.check(flags)
     if flags.debug:
         flags.n_epochs, flags.pretrain_epochs = 1, min(flags.pretrain_epochs, 1)
-    with distributed.joined(device.choose_device(flags.device)):
+    with watched(flags.read_timeout), distributed.joined(device.choose_device(flags.device)):
         now = distributed.gathered(time.strftime("%Y%m%d-%H%M%S"))[0]
         flags.expr_name = flags.expr_name or f"{'debug' if flags.debug else flags.preset}-{now}"
         begun = distributed.is_restart() and experiment.is_of_this_job(flags.result_path / flags.expr_name)
@@ -402,6 +410,13 @@ def resumed(argv: list[str] | None, flags: argparse.Namespace) -> tuple[argparse
     return flags, stored
 
 
+def why(error: BaseException, more_memory: str = device.LESS_MEMORY) -> str | None:
+    """One line for an error that is known, or for memory that ran out; None for others."""
+    if isinstance(error, (*USER_ERRORS, NonFiniteLossError, OSError)):
+        return str(error)
+    return explain(error) or device.out_of_memory(error, more_memory)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0, 2 for something the user can mend, 3 for training that met no number, 130 or 143 for a signal."""
     debug = "--debug" in (argv or sys.argv)
@@ -409,14 +424,13 @@ def main(argv: list[str] | None = None) -> int:
         with interruption.at_once():
             return run(argv)
     except (*USER_ERRORS, NonFiniteLossError, OSError, RuntimeError, MemoryError) as error:
-        known = isinstance(error, (*USER_ERRORS, NonFiniteLossError, OSError))
-        line = str(error) if known else explain(error) or device.out_of_memory(error)
+        line = why(error)
         if line is None or debug:
             raise
         print(f"error: {line}", file=sys.stderr)
         return 3 if isinstance(error, NonFiniteLossError) else 2
     except (KeyboardInterrupt, interruption.Terminated) as signalled:
-        print("interrupted; a training run goes on with --resume --expr_name NAME", file=sys.stderr)
+        print("interrupted; training goes on with --resume --expr_name NAME", file=sys.stderr)
         return interruption.status(signalled)
 
 

@@ -70,7 +70,7 @@ install_lock() {
     echo unfinished >"$stamp"
     if [ -z "$uv" ]; then
         say 'installing uv'
-        .venv/bin/python -m pip install --quiet uv || fail 'pip could not install uv (see above)'
+        .venv/bin/python -m pip install --quiet uv==0.13.9 || fail 'pip could not install uv (see above)'
         uv=.venv/bin/uv
     fi
     say "installing $1 (5.6 GB in all: seconds from a warm cache, minutes over a network)"

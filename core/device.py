@@ -79,7 +79,13 @@ def check_compiler(device: torch.device) -> None:
         raise DeviceError("--compile: Triton is not installed or does not know this GPU; leave the flag out")
 
 
-def out_of_memory(error: BaseException) -> str | None:
+LESS_MEMORY = (
+    "use a smaller --batch_size, in training with a larger --accu_step, or --recompute all; --fsdp divides a model "
+    "among several GPUs"
+)
+
+
+def out_of_memory(error: BaseException, remedy: str = LESS_MEMORY) -> str | None:
     """One line that says what helps, where memory ran out, on the device or of the processor; None for other errors."""
     if isinstance(error, torch.OutOfMemoryError):
         where = "on the GPU"
@@ -88,7 +94,4 @@ def out_of_memory(error: BaseException) -> str | None:
     else:
         return None
     asked = re.search(r"tried to allocate [\d.]+ \w+", str(error), re.IGNORECASE)
-    return (
-        f"memory {where} ran out{f' ({asked[0]})' if asked else ''}: use a smaller --batch_size, in training with a "
-        "larger --accu_step, or --recompute all; --fsdp divides a model among several GPUs"
-    )
+    return f"memory {where} ran out{f' ({asked[0]})' if asked else ''}: {remedy}"

@@ -39,17 +39,17 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store, number, size = next(dist.rendezvous("env://"))
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=own_part(store, number, size), rank=number, world_size=size)
     try:
+        store, number, size = next(dist.rendezvous("env://"))
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=own_part(store, number, size), rank=number, world_size=size)
         yield
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
-        raise LostProcessError(
-            f"process {rank()} has lost the others: one has ended, and says why itself ({str(error).splitlines()[0]})"
-        ) from None
+        number, said = os.environ.get("RANK", "0"), str(error).splitlines()[0]
+        what = "has lost the others: one has ended, and says why itself" if dist.is_initialized() else "is alone"
+        raise LostProcessError(f"process {number} {what} ({said})") from None
     dist.destroy_process_group()  # not after an error, when the others may never come; torchrun ends them
 
 
@@ -62,15 +62,19 @@ def own_part(store: dist.Store, number: int, size: int) -> dist.Store:
     where not all have come within the timeout of the store.
     """
     store.set(f"process {number}", uuid4().hex)
+    waited = f"process {number} has waited {store.timeout} for the others, of which not all have come"
     end = time.monotonic() + store.timeout.total_seconds()
     while time.monotonic() < end:
-        names = store.multi_get([f"process {i}" for i in range(size)])
+        try:
+            names = store.multi_get([f"process {i}" for i in range(size)])
+        except dist.DistStoreError:
+            break
         meeting = sha256(b" ".join(names)).hexdigest()
         store.set(f"{meeting} {number}", "here")
         if store.check([f"{meeting} {i}" for i in range(size)]):
             return dist.PrefixStore(meeting, store)
         time.sleep(0.05)
-    raise LostProcessError(f"process {number} has waited {store.timeout} for the others, of which not all have come")
+    raise LostProcessError(waited)
 
 
 def job() -> str | None:
@@ -116,6 +120,27 @@ def gathered(value: Value) -> list[Value]:
     values: list[Any] = [None] * n_processes()
     dist.all_gather_object(values, value)
     return values
+
+
+class Vote:
+    """On ending, after every step: whether any process has been for it the time before, which all then know alike.
+
+    It travels while the step runs, on the processors, so that no device is waited for. One process decides at once.
+    """
+
+    def __init__(self) -> None:
+        self._cast: tuple[Tensor, dist.Work] | None = None
+
+    def is_for(self, own: bool) -> bool:
+        """The result of the time before, with several processes; all have to come."""
+        if n_processes() == 1:
+            return own
+        before, votes = self._cast, torch.tensor(float(own))
+        self._cast = votes, dist.all_reduce(votes, async_op=True)
+        if before is None:
+            return False
+        before[1].wait()
+        return bool(before[0])
 
 
 def wait() -> None:

@@ -81,14 +81,14 @@ def train_one_epoch(
     `objective` gives the losses of a batch on the device, of which `loss` is minimised; with several processes it is
     what `distributed.share_gradients` returns, and `loader` gives each process as many batches: those of the epoch's
     `n_batches` that are not behind yet. `on_step` receives the step's number and its losses, gradient norm and learning
-    rate, some steps later. `stop` is asked after every step, with several processes when losses are read, which is
-    when all agree: then the epoch ends where it is. Returns the epoch's means with its throughput, and one line per
-    video that was left out; None if it was stopped. Raises NonFiniteLossError, at most `log_every` steps late; a step
-    whose gradient is not a number changes no weight.
+    rate, some steps later. `stop` is asked after every step; then the epoch ends where it is, with several processes
+    one step later. Returns the epoch's means with its throughput, and one line per video that was left out; None if it
+    was stopped. Raises NonFiniteLossError, at most `log_every` steps late; a step whose loss or gradient is not a
+    number changes no weight.
     """
     state.model.train()
     findings = Findings(state.begun, settings.skip_nonfinite, on_step)
-    n_processes, stopped = distributed.n_processes(), False
+    n_processes, stopped, vote = distributed.n_processes(), False, distributed.Vote()
     batches = findings.throughput.timed(loader)
     with tqdm(
         total=n_batches, initial=state.begun.batches // n_processes, desc=f"epoch {state.epoch + 1}", unit="batch",
@@ -100,7 +100,7 @@ def train_one_epoch(
             state.begun.batches += len(group) * n_processes
             if reading is not None:
                 findings.unread.append(reading)
-            if len(findings.unread) >= settings.log_every or (n_processes == 1 and stop()):
+            if vote.is_for(stop()) or len(findings.unread) >= settings.log_every:
                 stopped = findings.read(stop())
                 speed = findings.throughput.summary()
                 bar.set_postfix_str(
@@ -138,8 +138,10 @@ def _step(
         torch.manual_seed(_draw(settings.seed, state.epoch, first + number * n_processes))
         with nullcontext() if n_processes == 1 or number == len(group) - 1 else objective.no_sync():
             losses = objective(batch if len(batch) else batch.stand_in())
-            # gradients are averaged over the processes, here they are to be added up
-            (losses["loss"] * (len(batch) * share * n_processes)).backward()
+            # gradients are averaged over the processes, here they are to be added up; 0 x loss, where the loss is no
+            # number, makes them none either, in all processes
+            weight = len(batch) * share * n_processes + 0 * losses["loss"].detach()
+            (losses["loss"] * weight).backward()
         parts = {name: loss.detach().float() * (len(batch) * share) for name, loss in losses.items()}
         read.append((batch.keys, parts))
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_grad or math.inf)

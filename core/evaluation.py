@@ -27,6 +27,10 @@ STREAM_NAMES = {"visual": "picture", "audio": "sound", "text": "subtitles"}
 ARRAYS = ("labels", "scores", "temporal", "truth", "blocks", "given")
 
 
+class ScoreError(ValueError):
+    """A model's scores are not numbers."""
+
+
 @dataclass
 class Predictions:
     """What a model says of every video of a split (N of them), and what the annotation says."""
@@ -53,7 +57,7 @@ def temporal_emotion_distribution_of(segment_scores: Tensor) -> Tensor:
 def predict_split(
     model: MBT, loader: Iterable[VideoBatch], settings: StepSettings, *, n_batches: int, name: str
 ) -> Predictions:
-    """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError.
+    """Score every video once, in evaluation mode, without augmentation. Raises EmptySplitError and ScoreError.
 
     Several processes score the batches of their loaders, and all of them get the predictions of all.
     """
@@ -85,13 +89,21 @@ def predict_split(
     n_videos = sum(map(len, keys))
     if not n_videos:
         raise EmptySplitError(name, list(chain(*lines)))
+    joined = {key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS}
+    wrong = ~(np.isfinite(joined["scores"]).all(axis=1) & np.isfinite(joined["temporal"]).all(axis=(1, 2)))
+    if wrong.any():
+        first = "/".join(list(chain(*keys))[int(wrong.argmax())])
+        raise ScoreError(
+            f"the model's scores of {wrong.sum()} of {n_videos} {name} videos are not numbers, the first {first}; try "
+            "--precision fp32, or another checkpoint"
+        )
     return Predictions(
         keys=list(chain(*keys)),
         courses=list(chain(*courses)),
         loss=sum(losses) / n_videos,
         left_out=list(chain(*lines)),
         streams=model.streams,
-        **{key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS},
+        **joined,
     )
 
 

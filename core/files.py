@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 PART = ".part-"  # what begins so is unfinished
+MOST_NAME = 230  # bytes
 
 
 class FileError(ValueError):
@@ -21,7 +22,7 @@ class FileError(ValueError):
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Where to write what becomes `path` at the end, and does not after an error. Raises FileError for an OSError."""
-    temporary = path.with_name(f"{PART}{os.getpid()}-{path.name}")
+    temporary = part_of(path)
     try:
         try:
             yield temporary
@@ -57,7 +58,36 @@ def leads_out(path: Path, folder: Path) -> bool:
     return not path.resolve().is_relative_to(folder.resolve())
 
 
+def part_of(path: Path) -> Path:
+    """Where this process writes what becomes `path`."""
+    return path.with_name(f"{PART}{os.getpid()}-{_short(path.name)}")
+
+
 def remove_parts(folder: Path, name: str | None = None) -> None:
-    """What killed processes have left unfinished in a folder, all of it or of this name; nobody may be at it now."""
-    for part in folder.glob(f"{PART}*" if name is None else f"{PART}*-{glob.escape(name)}"):
-        remove(part)
+    """What killed processes have left unfinished in a folder.
+
+    All of it, at which nobody may be now; or of this name alone, but for what a process of this machine is at.
+    """
+    for part in folder.glob(f"{PART}*"):
+        number, _, of = part.name.removeprefix(PART).partition("-")
+        if name is None or (of == _short(name) and not _is_at_work(number)):
+            remove(part)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what stands before it, of the 255 bytes that a file's name may have."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= MOST_NAME else sha256(raw).hexdigest()
+
+
+def _is_at_work(number: str) -> bool:
+    """Whether the process of this number, another than this one, is there."""
+    if not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.experiment import ExperimentError
-from core.files import PART, leads_out, remove, remove_parts, write_json, write_text
+from core.files import leads_out, part_of, remove, remove_parts, write_json, write_text
 from core.prediction import SCHEMA_VERSION, SENTIMENTS, Prediction, Segment
 from core.report import one_line
 
@@ -63,7 +62,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     Raises ExperimentError.
     """
-    temporary = folder.with_name(f"{PART}{os.getpid()}-{folder.name}")
+    temporary = part_of(folder)
     try:
         remove_parts(folder.parent, folder.name)
         temporary.mkdir(parents=True)
@@ -72,7 +71,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         if folder.is_dir():
-            for path in temporary.iterdir():
+            made = list(temporary.iterdir())
+            for path in made:  # first all, so that never a new file lies beside an old one
+                remove(folder / path.name)
+            for path in made:
                 path.replace(folder / path.name)
         else:
             temporary.replace(folder)

@@ -23,6 +23,8 @@ from datasets.video_batch import VideoBatch
 
 log = logging.getLogger(__name__)
 
+MOST_SHOWN = 25  # epochs of a phase
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -37,8 +39,12 @@ class Phase:
     checkpoint: str | None = None  # name of a file that keeps the phase's result, too
     accuracy: Callable[[], float] | None = None  # on held-out videos, after each epoch: the best one is kept
     patience: int = 0  # epochs without a better one before the phase ends early, 0 = never
-    show: Callable[[float], dict[str, Any]] | None = None  # figures for TensorBoard, after each epoch
+    show: Callable[[float], dict[str, Any]] | None = None  # figures for TensorBoard, after some epochs
     prepare: Callable[[], None] = lambda: None  # the models, before the phase or the rest of it begins
+
+    def shows_after(self, epoch: int) -> bool:
+        """Whether there are figures of an epoch: of the last, and of MOST_SHOWN at most, which bounds the files."""
+        return (self.end - epoch) % math.ceil((self.end - self.first) / MOST_SHOWN) == 0
 
 
 @dataclass
@@ -204,7 +210,7 @@ class Trainer:
         for line in left_out:
             log.warning("left out: %s", line)
         self.board.scalars("epoch", means, state.epoch)
-        if phase.show is not None:
+        if phase.show is not None and phase.shows_after(state.epoch):
             progress = self._progress(self._n_steps(loader, phase.end - phase.first))
             self.board.figures(phase.name, phase.show(progress), state.step)
         return means

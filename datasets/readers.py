@@ -1,4 +1,7 @@
-"""The processes that read data: what each one reads, in case it dies or falls silent, and what signals do to it."""
+"""The processes that read data: what each one reads, in case it dies or falls silent, and what signals do to it.
+
+So does the main process before training starts, where nobody waits for it but a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -46,7 +50,36 @@ class Readers:
 
 
 _all: WeakSet[Readers] = WeakSet()  # of the main process
-_own: _Desk | None = None  # of a reading process
+_own: _Desk | None = None  # of a reading process, or of the main one where it is watched
+
+
+@contextmanager
+def watched(timeout: float) -> Iterator[None]:
+    """Inside, this process ends, with exit status 2, where it reads one video for `timeout` seconds; 0 = for ever."""
+    global _own
+    if not timeout:
+        yield
+        return
+    _own, ended = _Desk(), threading.Event()
+
+    def watch(desk: _Desk) -> None:
+        while not ended.wait(0.2):
+            video, seconds = desk.video, time.monotonic() - desk.since
+            if video and seconds > timeout:
+                print(f"error: {_silent([f'{os.fsdecode(video)} for {seconds:.0f} s'])}", file=sys.stderr, flush=True)
+                os._exit(2)  # an error would have to wait for the read
+
+    threading.Thread(target=watch, args=[_own], daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        _own = None
+
+
+def _silent(videos: list[str]) -> str:
+    at = ", ".join(videos) or "nothing"
+    return f"no data came within --read_timeout; being read: {at}; see that the storage answers, or allow more time"
 
 
 def _end_with_parent() -> None:
@@ -89,8 +122,7 @@ def explain(error: BaseException) -> str | None:
     if "timed out" in said:
         now = time.monotonic()
         videos = [f"{os.fsdecode(desk.video)} for {now - desk.since:.0f} s" for desk in desks if desk.video]
-        at = ", ".join(videos) or "nothing"
-        return f"no data came within --read_timeout; being read: {at}; see that the storage answers, or allow more time"
+        return _silent(videos)
     said = f"{said} {error.__cause__}"  # where it says how, if it was found out by a wait for data
     videos = [os.fsdecode(desk.video) for desk in desks if desk.pid not in alive and desk.video]
     how = re.search(r"is (killed by signal: [\w ]+)", said)

@@ -31,6 +31,8 @@ from datasets.video_batch import MODALITIES, VideoBatch, collate
 from datasets.video_files import Layout, needed
 from datasets.words import WordReader
 
+USUAL_FPS = 25  # of frames that come without a rate and without a sound
+
 __all__ = ["Layout", "VideoBatch", "VideoEmotionDataset", "collate"]
 
 
@@ -99,9 +101,15 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
         self.skip_bad = skip_bad
         self.transform = FrameTransform(sample_size, min_crop_scale)
         self.sounds = SpectrogramCache(sound_cache, sound_cache_limit)
-        self.given = {video: tuple(name for name in self.modalities if layout.has(video, name)) for video in videos}
-        asked = {video: (incomplete and self.given[video]) or needed(self.modalities) for video in videos}
-        faults = {video: fault for video in videos if (fault := layout.fault(video, asked[video])) is not None}
+        self.given: dict[Video, tuple[str, ...]] = {}
+        faults: dict[Video, str] = {}
+        for video in videos:
+            with reading(f"{video.label}/{video.id}"):
+                given = tuple(name for name in self.modalities if layout.has(video, name))
+                fault = layout.fault(video, (incomplete and given) or needed(self.modalities))
+            self.given[video] = given
+            if fault is not None:
+                faults[video] = fault
         self.left_out = list(faults.values())
         if faults and not skip_bad:
             raise DataError(f"{len(faults)} of {len(videos)} videos cannot be read; the first: {self.left_out[0]}")
@@ -133,16 +141,20 @@ class VideoEmotionDataset(Dataset[VideoBatch]):
 
     def seconds(self, video: Video) -> float:
         """Duration of a video: that of its picture, else of its sound, else of its subtitles. Raises DataError."""
-        return self._open(video).seconds
+        with reading(f"{video.label}/{video.id}"):
+            return self._open(video).seconds
 
     def _open(self, video: Video) -> _Opened:
         given = self.given[video]
         frames = open_frames(self.layout.video_path, video.label, video.id) if "visual" in given else None
         sound = None
-        if "audio" in given or (frames is not None and frames.fps is None):
+        timed_by_sound = frames is not None and frames.fps is None and self.layout.has(video, "audio")
+        if "audio" in given or timed_by_sound:
             sound = self.sounds.open(audio_file(self.layout.audio_path, video.label, video.id))
-        if frames is not None:  # frames of unknown rate are taken to span the sound
-            seconds = frames.n_frames / frames.fps if frames.fps else sound.seconds
+        if timed_by_sound:  # frames of unknown rate are taken to span the sound
+            seconds = sound.seconds
+        elif frames is not None:
+            seconds = frames.n_frames / (frames.fps or USUAL_FPS)
         else:
             seconds = self.words.end(video) if sound is None else sound.seconds
         return _Opened(frames, sound, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 
@@ -11,7 +12,7 @@ import torch
 from timm.utils import ModelEmaV3
 
 from core.engine import EmptySplitError, StepSettings, TrainState, train_one_epoch
-from core.evaluation import all_metrics, predict_split
+from core.evaluation import ScoreError, all_metrics, predict_split
 from core.findings import Begun, NonFiniteLossError
 from core.losses import classification_losses
 from core.optimizer import OptimizerSettings, build_optimizer, build_schedule
@@ -143,6 +144,32 @@ def test_it_stops_before_a_step_that_is_not_a_number(where: str) -> None:
     with pytest.raises(NonFiniteLossError, match=message):
         epoch(state, [data])
     torch.testing.assert_close(weights(state), before, rtol=0, atol=0)
+
+
+def test_a_loss_that_is_no_number_changes_nothing_even_where_its_gradient_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a constant part of it overflows."""
+    state = new_state()
+    before = weights(state)
+
+    plain = classification_losses
+
+    def losses(*arguments: object) -> dict[str, torch.Tensor]:
+        found = plain(*arguments)
+        return found | {"loss": found["loss"] + float("inf")}
+
+    monkeypatch.setattr(sys.modules[__name__], "classification_losses", losses)
+    with pytest.raises(NonFiniteLossError, match="step 1: the loss is not finite"):
+        epoch(state, [tiny.batch(2, seed=7)])
+    torch.testing.assert_close(weights(state), before, rtol=0, atol=0)
+
+
+def test_scores_that_are_no_numbers_are_not_evaluated() -> None:
+    state, data = new_state(), tiny.batch(2, seed=7)
+    data.fbank[1] = float("nan")
+    with pytest.raises(ScoreError, match=r"1 of 2 test videos are not numbers, the first class/video 7\.1; try"):
+        predict_split(state.model, [data], settings(), n_batches=1, name="test")
 
 
 def test_only_the_batch_without_a_finite_loss_is_named() -> None:

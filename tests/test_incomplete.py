@@ -70,6 +70,16 @@ def test_an_empty_sound_is_a_fault_and_not_a_missing_one(layout: Layout) -> None
         dataset_of(layout, incomplete=True)
 
 
+def test_frames_without_a_rate_and_without_a_sound_count_as_25_a_second(layout: Layout) -> None:
+    for video in VIDEOS:
+        (frame_folder(layout.video_path, video.label, video.id) / "fps").unlink()
+    by_sound = dataset_of(layout, modalities=("visual",))[0]
+    assert by_sound.blocks[0, -1, 1] == pytest.approx(3.0, abs=0.03) and list(by_sound.media()) == ["visual", "text"]
+    shutil.rmtree(layout.audio_path)
+    assert dataset_of(layout, incomplete=True)[0].blocks[0, -1, 1] == pytest.approx(30 / 25)
+    assert dataset_of(layout, training=True, modalities=("visual",))[0].blocks[0, -1, 1] == pytest.approx(30 / 25)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_what_is_not_asked_for_is_neither_read_nor_there(layout: Layout, training: bool) -> None:
     shutil.rmtree(layout.video_path)
@@ -120,6 +130,9 @@ def test_dropping_a_modality_is_not_having_its_files(three: Path, damaged: Path)
     lacking = evaluate(three / "last.pt", "--root_path", str(damaged))
     assert lacking["lacking"] == {"visual": 0, "audio": 7, "text": 0} and lacking["n_videos"] == 8
     sounds[0].unlink()
+    for rate in (damaged / "imgs").glob("*/*/fps"):
+        rate.unlink()
+    assert evaluate(three / "last.pt", "--root_path", str(damaged), "--drop_modality", "a")["n_videos"] == 8
     for folder in (damaged / "imgs").glob("*/*"):
         shutil.rmtree(folder)
     assert evaluate(three / "last.pt", "--root_path", str(damaged), "--drop_modality", "av")["n_videos"] == 8

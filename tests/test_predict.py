@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,30 @@ def test_a_folder_with_a_bad_file_goes_on(checkpoint: Path, tmp_path: Path, caps
     assert {str(path) for path in Path("o").rglob("*.json")} == {"o/a/prediction.json", "o/a-2/prediction.json"}
     assert predict(checkpoint, folder / "b.mp4", "--json", "none.json") == 2
     assert not Path("none.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("Tried to allocate 2 GiB"), "memory on the GPU ran out (Tried to allocate 2 GiB): "),
+        (MemoryError(), "memory of the machine ran out: close other programs, or use --device cpu"),
+        (RuntimeError("a\nb"), "RuntimeError: a\\nb; --debug shows where"),
+    ],
+)
+def test_a_video_that_the_machine_cannot_take_does_not_stop_the_others(
+    error: Exception, said: str, checkpoint: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    predictor = main.Predictor.__call__
+
+    def fail_at_first(self: main.Predictor, opened: object) -> object:
+        monkeypatch.setattr(main.Predictor, "__call__", predictor)
+        raise error
+
+    shutil.copy(video, "second.mp4")
+    monkeypatch.setattr(main.Predictor, "__call__", fail_at_first)
+    assert predict(checkpoint, video, "second.mp4", "--json", "all.json") == 1
+    assert f"FAILED {video}: {said}" in capsys.readouterr().out
+    assert [found["file"] for found in json.loads(Path("all.json").read_text())] == ["second.mp4"]
 
 
 @pytest.mark.parametrize("name", ["a\nb \"q\" 'é' %d 怒.mp4", "-dash.mp4", "..mp4", os.fsdecode(b"\xff\xfe.mp4")])

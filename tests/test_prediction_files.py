@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,35 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="cannot be made"), whole_folder(tmp_path / "file" / "talk"):
         pass
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["talk"]
+
+
+def test_a_folder_is_replaced_but_for_files_of_other_names(tmp_path: Path) -> None:
+    (tmp_path / "talk" / "segments.csv").mkdir(parents=True)
+    for name in ("prediction.json", "mine.txt"):
+        (tmp_path / "talk" / name).write_text("old")
+    with whole_folder(tmp_path / "talk") as folder:
+        write_folder(folder, EXAMPLE)
+        assert (tmp_path / "talk" / "prediction.json").read_text() == "old"
+    assert json.loads((tmp_path / "talk" / "prediction.json").read_text())["file"] == "talk.mp4"
+    assert (tmp_path / "talk" / "segments.csv").is_file() and (tmp_path / "talk" / "mine.txt").read_text() == "old"
+
+
+def test_what_others_have_begun_stays(tmp_path: Path) -> None:
+    """What a process has left that is no more goes; what one is at, or is of another name, does not."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    parts = [f".part-{ended.pid}-talk", f".part-{os.getppid()}-talk", f".part-{ended.pid}-my-talk", ".part-x-talk"]
+    for name in parts:
+        (tmp_path / name).mkdir()
+    with whole_folder(tmp_path / "talk"):
+        assert {path.name for path in tmp_path.iterdir()} == {*parts[1:3], f".part-{os.getpid()}-talk"}
+
+
+def test_the_longest_names(tmp_path: Path) -> None:
+    name = "ä" * 127
+    with whole_folder(tmp_path / name) as folder:
+        write_json(folder / (name + "a"), {})
+    assert [path.name for path in tmp_path.rglob("*")] == [name, name + "a"]
 
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:

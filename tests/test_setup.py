@@ -227,7 +227,7 @@ def test_uv_comes_by_pip_where_there_is_none(fresh: Sandbox) -> None:
     (fresh.path / "uv").unlink()
     assert fresh.run("setup")[0] == 0
     calls = fresh.calls()
-    assert calls[:2] == [["python", "-m", "venv", ".venv"], ["python", "-m", "pip", "install", "--quiet", "uv"]]
+    assert calls[:2] == [["python", "-m", "venv", ".venv"], ["python", "-m", "pip", "install", "--quiet", "uv==0.13.9"]]
     assert calls[2][:3] == ["uv", "pip", "install"]
     assert len(calls) == 3
 
