@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.archives import check_archive, fault_of_kinds
+from models.weight_source import hashes
 
 WEIGHT_NAMES = (  # of a Hugging Face folder, the first that is there is read
     "model.safetensors",
@@ -95,13 +96,25 @@ def _fetch(hub_id: str) -> Path:
             wanted = ["config.json", "preprocessor_config.json", "vocab.txt", weights]
             folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
             if any((folder / name).is_file() for name in WEIGHT_NAMES):
+                _check_downloaded(folder)
                 return folder
+    except WeightError:
+        raise
     except Exception as error:  # the transport's own errors differ with the version of huggingface_hub
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     raise WeightError(
         f"{hub_id}: no file or folder, and not read from the Hugging Face hub: {reason.rstrip('.')}; "
         "download it by hand, see pretrained_models/README.md, and give the folder"
     )
+
+
+def _check_downloaded(folder: Path) -> None:
+    """The hub's client calls a file in its cache by the hash that the hub records, but does not compare it."""
+    for link in sorted(folder.iterdir()):
+        file = link.resolve()
+        if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", file.name) and file.name not in hashes(file):
+            file.unlink()
+            raise WeightError(f"{link}: is not what the hub has of it; it was removed, start again to download it anew")
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from models.ast import AudioSpectrogramTransformer
 from models.pretrained import load_audio_weights, load_text_encoder, load_visual_weights
 from models.vit import VideoViT
 from models.weight_files import WeightError, read_weights
+from models.weight_source import hashes
 from tests import pretrained_sources as sources
 from tests.pretrained_sources import TINY
 
@@ -204,6 +205,23 @@ def test_what_no_shape_shows_is_read_from_the_configuration(tmp_path: Path) -> N
     assert "BERT of unknown size (24 wide)" in refused(load_text_encoder, path)
     (sources.folder_of(bert(), tmp_path / "cased") / "vocab.txt").write_text("[PAD]\nHello\n")
     assert "another vocabulary" in refused(load_text_encoder, tmp_path / "cased")
+
+
+def test_a_download_that_is_not_what_the_hub_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files lie in the cache under their hashes, with links to them; the hub's client is a stand-in."""
+    folder, blobs = sources.folder_of(videomae(), tmp_path / "snapshots"), tmp_path / "blobs"
+    blobs.mkdir()
+    for path in list(folder.iterdir()):
+        blob = blobs / hashes(path)[path.suffix == ".json"]
+        path.rename(blob)
+        path.symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
+    assert load_visual_weights(vit(), "somebody/model").path == folder
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    message = refused(load_visual_weights, vit(), "somebody/model")
+    assert "model.safetensors: is not what the hub has of it; it was removed, start again" in message
+    assert not (folder / "model.safetensors").exists() and (folder / "config.json").exists()
 
 
 def test_a_hub_id_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,11 @@ class _Annotated:
     classes: list[str]
 
 
-def list_clips(source: Path, labels: Sequence[str]) -> Listing:
-    """The runs of all files. Raises DataError where the files are not as described."""
+def list_clips(source: Path, labels: Sequence[str], jobs: int | None = None) -> Listing:
+    """The runs of all files. Raises DataError where the files are not as described.
+
+    jobs: worker processes, one per core without.
+    """
     listing = Listing()
     videos = Videos(source)
     annotated: dict[Path, list[_Annotated]] = {}
@@ -57,7 +60,7 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
                 person = _Annotated(path.stem, subset, _HALVES.get(side, (0.0, 1.0)), read_classes(path, labels))
                 annotated.setdefault(video, []).append(person)
 
-    for video, times in parallel(picture_times, list(annotated), cores(), "prepare: times of frames"):
+    for video, times in parallel(picture_times, list(annotated), jobs or cores(), "prepare: times of frames"):
         for person in annotated[video]:
             n_lines, n_frames = len(person.classes), 0 if isinstance(times, Failure) else len(times) - 1
             if isinstance(times, Failure):

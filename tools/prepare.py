@@ -91,7 +91,9 @@ def _prepare(args: argparse.Namespace) -> int:
         raise DataError(f"--source {args.source} is no folder; give the one that came from the owners")
     _check_root(root, args.dataset, annotation_file)
     benchmark = BENCHMARKS.get(args.dataset, _prepare_tsl300.BENCHMARK)
-    listing: Listing = OWNERS[args.dataset].list_clips(args.source, benchmark.classes)
+    owner = OWNERS[args.dataset]
+    opens_videos = {"jobs": args.jobs} if owner is _prepare_affwild2 else {}
+    listing: Listing = owner.list_clips(args.source, benchmark.classes, **opens_videos)
     clips = _usable(listing)
     if not clips:
         raise DataError(f"{args.source}: no video is left ({_reasons(listing)}); see python tools/{TOOL}.py --help")
