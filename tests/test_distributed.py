@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,13 @@ from torch import Tensor
 
 import main
 from core import checkpoint, distributed, experiment
+from core.assembly import divide
 from core.checkpoint import load_checkpoint
 from core.engine import StepSettings, TrainState, train_one_epoch
 from core.losses import classification_losses
 from core.optimizer import OptimizerSettings, build_optimizer
 from datasets.benchmarks import BENCHMARKS
-from datasets.video_batch import VideoBatch
+from datasets.video_batch import VideoBatch, collate
 from models.build import build_model
 from models.mbt import MBT
 from tests import tiny
@@ -259,6 +262,41 @@ def accumulate() -> None:
     assert distributed.gathered(means["loss"])[0] == means["loss"]
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     assert all(torch.equal(other, weights) for other in distributed.gathered(weights))
+
+
+def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
+    in_two_processes("compare_gradients", tmp_path)
+
+
+def compare_gradients() -> None:
+    """Of two accumulated batches a process, the last one without a video, with those of all videos in one batch."""
+    torch.manual_seed(0)
+    whole = build_model(tiny.SIZES)
+    copies = {fsdp: deepcopy(whole) for fsdp in (False, True)}
+    batches = [tiny.batch(3, seed=0), tiny.batch(2, seed=1)], [tiny.batch(1, seed=2), tiny.batch(0, seed=3)]
+    losses_of(whole, collate([*batches[0], *batches[1]]))["loss"].backward()
+    expected = gradients_of(whole)
+    largest = max(gradient.abs().max().item() for gradient in expected.values())
+    settings = StepSettings(torch.device("cpu"), torch.float32, POLARITY, accu_step=2, clip_grad=0.0)
+    for fsdp, model in copies.items():
+        state, found = TrainState(model, ModelEmaV3(model, decay=0.9)), []
+        divide(Namespace(fsdp=fsdp), model, state.ema)
+        state.begin_phase(model, OptimizerSettings(1e-3, 0.0, 0), 10)
+        state.optimizer.register_step_pre_hook(partial(lambda m, seen, *_: seen.append(gradients_of(m)), model, found))
+        objective = distributed.Objective(model, partial(losses_of, model))
+        train_one_epoch(
+            state, batches[distributed.rank()], settings,
+            objective=distributed.share_gradients(objective, partial=False), n_batches=4, on_step=lambda *_: None,
+        )  # fmt: skip
+        (gradients,) = found
+        assert gradients.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(gradients[name], value, atol=1e-5 * largest, rtol=0, msg=f"{fsdp} {name}")
+
+
+def gradients_of(model: MBT) -> dict[str, Tensor]:
+    named = ((name, parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None)
+    return {name: distributed.undivided(gradient).clone() for name, gradient in named}
 
 
 def test_the_state_of_a_sharded_model_is_whole_in_a_checkpoint(tmp_path: Path) -> None:

@@ -186,3 +186,24 @@ def test_a_checkpoint_that_somebody_deletes_is_named(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: ") and "best.pt: no such checkpoint" in line
     assert load_checkpoint(tmp_path / "r" / "last.pt")["epoch"] == 2
+
+
+def test_a_run_writes_the_next_checkpoint_where_somebody_deletes_one(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one of the first of two epochs, before the second one begins."""
+    save, found = checkpoint.save_checkpoint, []
+
+    def and_delete(path: Path, content: dict) -> None:
+        found.append((path.name, content["epoch"], path.exists()))
+        save(path, content)
+        if content["epoch"] == 1:
+            path.unlink()
+
+    words = tiny.arguments(root_path=tiny_dataset, result_path=tmp_path, pretrain_epochs=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_checkpoint", and_delete)
+        assert main.main([*words, "--expr_name", "r"]) == 0
+    assert found == [("last.pt", 1, False), ("last.pt", 2, False)]
+    assert main.main([*words, "--expr_name", "unbroken"]) == 0
+    assert_same(result_of(tmp_path / "r"), result_of(tmp_path / "unbroken"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import subprocess
@@ -127,3 +128,10 @@ def test_the_judge_lets_pass_what_a_file_may_do(tmp_path: Path) -> None:
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_the_judge_ends_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a pipe that nobody writes to, which takes no time of the processor."""
+    monkeypatch.setattr("tests.fuzz.judge.MOST_WAIT", 0.2)
+    outcome, words = judge(lambda path: os.mkfifo(path) or path.read_text(), tmp_path / "file")
+    assert outcome == "wrong" and words.startswith("waited 0.2 s")

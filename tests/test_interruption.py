@@ -33,8 +33,7 @@ MOMENTS = {
     "the metrics": Moment("core.files:write_json", 1),
 }
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-CASES = [(number, name) for name in MOMENTS for number in (signal.SIGKILL, signal.SIGTERM)]
-CASES += [(signal.SIGINT, name) for name in ("loading", "a step of fine-tuning", "evaluation")]
+CASES = [(number, name) for name in MOMENTS for number in STATUS]
 
 
 Result = tuple[str, dict[str, torch.Tensor]]  # metrics.json, and the weights of all checkpoints by name

@@ -47,3 +47,12 @@ def test_it_is_said_that_some_have_not_come() -> None:
     store.set_timeout(timedelta(seconds=0.2))
     with pytest.raises(LostProcessError, match="process 1 has waited 0:00:00"):
         own_part(store, 1, 2)
+
+
+def test_it_is_said_that_some_have_never_come() -> None:
+    """Not even a dead process has been there before."""
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for store in (dist.HashStore(), server):
+        store.set_timeout(timedelta(seconds=0.2))
+        with pytest.raises(LostProcessError, match="process 1 has waited 0:00:00"):
+            own_part(store, 1, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-import main
 import opts
 from datasets import frame_folders, readers
 from datasets.errors import DataError
@@ -109,16 +107,18 @@ def children_of(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.parametrize("pretrain_epochs", [0, 1])
 def test_a_silent_storage_ends_the_run_with_the_name_of_the_video(
-    silent: None, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pretrain_epochs: int, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    begun, place = time.monotonic(), {"root_path": tiny_dataset, "result_path": tmp_path}
-    flags = {"n_threads": 1, "batch_size": 1, "read_timeout": 1, "pretrain_epochs": 0, **place}
+    """In a process that reads for the training, or in the main one, which first reads what pre-training shows."""
+    place = {"root_path": tiny_dataset, "result_path": tmp_path, "expr_name": "r"}
+    flags = {"n_threads": 1, "batch_size": 1, "read_timeout": 1, "pretrain_epochs": pretrain_epochs, **place}
     names = {f"{video.label}/{video.id}" for video in read_splits(flags_of(tiny_dataset))[1]}
-    assert main.main(tiny.arguments(**flags, expr_name="r")) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
+    child = start(tiny.arguments(**flags), tmp_path / "log.txt", change=fall_silent)
+    assert child.wait(60) == 2
+    line = child.log.read_text().splitlines()[-1]
     assert line.startswith("error: no data came within --read_timeout") and any(name in line for name in names)
-    assert multiprocessing.active_children() == [] or time.monotonic() < begun + 60
 
 
 @pytest.mark.parametrize("n_threads", [0, 1])

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor
+from torch.optim import adam
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from core.engine import StepSettings, TrainState, _step
+from core.optimizer import OptimizerSettings
 from core.pretraining import finetune_losses, pretrain_losses, read_words, teach
+from datasets.video_batch import VideoBatch
 from models.layers import TransformerLayer, special_attention
 from models.mart import MART
-from tests import tiny
+from tests import test_modalities, tiny
 from tests.test_pretraining import SETTINGS, new_model
 
 ATEN = torch.ops.aten
@@ -37,6 +42,7 @@ WAITING = {  # the host needs a value, or the number of values, before it can go
     ATEN.repeat_interleave,  # of a tensor of counts
 }
 FETCHING = {Tensor.cpu, Tensor.numpy, Tensor.tolist, Tensor.cuda}  # on a CPU no operator runs for these
+META = torch.device("meta")  # has no values: whatever the host would wait for is an error there
 
 
 class Watch(TorchDispatchMode):
@@ -61,7 +67,7 @@ class Watch(TorchDispatchMode):
 
 
 class Calls(TorchFunctionMode):
-    """Lists calls that take a tensor to another device or to Python."""
+    """Lists calls that take a tensor to another device or to Python, and wait until it is there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +76,9 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         moved = func is Tensor.to and not isinstance((*args, *kwargs.values())[1], torch.dtype)
-        if func in FETCHING or moved:
+        moved = moved and not kwargs.get("non_blocking") and not args[0].is_meta
+        made = func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu").type != "cpu"
+        if func in FETCHING or moved or made:
             self.fetched.append(str(func))
         return func(*args, **kwargs)
 
@@ -102,10 +110,28 @@ def model() -> MART:
         lambda x: x.to(device=x.device),
         lambda x: x.tolist(),
         lambda x: x.index_put_((x > 0,), x.new_ones(())),
+        lambda x: x.to(META),
+        lambda x: torch.tensor([1.0], device=META),
     ],
 )
 def test_the_watch_sees_what_waits(wait: Any) -> None:
     assert waits_of(lambda: wait(torch.randn(3, 3)))
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x > 0).all()),
+        lambda x: x[x > 0],
+        lambda x: x.cpu(),
+        lambda x: x.to("cpu", non_blocking=True),
+        lambda x: x.tolist(),
+    ],
+)
+def test_a_device_without_values_refuses_what_waits(wait: Any) -> None:
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        wait(torch.randn(3, 3, device=META))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +155,54 @@ def test_a_fine_tuning_step_never_waits(model: MART, weight: float) -> None:
     batch = tiny.batch(2)
     model.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces, batch.keys)
     assert waits_of(lambda: finetune_losses(model, model, batch, SETTINGS, weight)["loss"].backward()) == []
+
+
+def whole_step(modalities: str, phase: str, device: torch.device) -> Callable[[], Any]:
+    """A step of the optimiser with two accumulated batches, of which some streams are dropped; all words are known."""
+    model, batches = test_modalities.new_model(modalities), [test_modalities.words_batch(2, seed) for seed in (0, 1)]
+    ema = ModelEmaV3(model, decay=0.9)
+    for batch in batches:
+        ema.module.word_features(batch.token_ids, batch.token_mask, batch.cue_pieces, batch.keys)
+    known = ema.module.word_encoder.known_words
+    known |= {key: words.to(device) for key, words in known.items()}
+    state = TrainState(model.to(device), ema.to(device))
+    state.begin_phase(model, OptimizerSettings(1e-3, 0.01, 2), 10)
+    chosen = replace(
+        SETTINGS, polarity=SETTINGS.polarity.to(device), label_share=0.5, modality_dropout=0.5,
+        streams=model.mbt.streams,
+    )  # fmt: skip
+
+    def objective(batch: VideoBatch) -> dict[str, Tensor]:
+        if phase == "pre-training":
+            return pretrain_losses(model, ema.module, batch, chosen, 0.5)
+        return finetune_losses(model, ema.module, batch, chosen, 1.0)
+
+    settings = StepSettings(device, torch.float32, chosen.polarity, accu_step=2)
+    return lambda: _step(state, batches, settings, objective)
+
+
+@pytest.mark.parametrize("modalities", ["av", "avt"])
+@pytest.mark.parametrize("phase", ["pre-training", "fine-tuning"])
+def test_a_whole_step_never_waits(modalities: str, phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the transfer of the batches over the losses, clipping, optimiser and schedule to the averaged weights."""
+    monkeypatch.setattr(adam, "_device_dtype_check_for_fused", lambda _: None)  # names real devices
+    step = whole_step(modalities, phase, META)
+    for _ in range(2):  # the first one makes the optimiser's state
+        assert waits_of(step) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("modalities", ["av", "avt"])
+@pytest.mark.parametrize("phase", ["pre-training", "fine-tuning"])
+def test_a_whole_step_never_waits_for_a_gpu(modalities: str, phase: str) -> None:
+    step = whole_step(modalities, phase, torch.device("cuda"))
+    step()  # loads what is loaded once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu

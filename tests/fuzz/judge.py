@@ -1,7 +1,7 @@
 """What a hostile file may do to the code that reads it: give a value, or the project's own error of one line.
 
-Never another exception, more than a second of processor time, a gigabyte of memory, a file outside the folder of the
-case, a connection, another program, or code out of a pickle.
+Never another exception, more than a second of processor time, 20 seconds of waiting, a gigabyte of memory, a file
+outside the folder of the case, a connection, another program, or code out of a pickle.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -19,7 +21,8 @@ from pathlib import Path
 
 from main import USER_ERRORS
 
-MOST_SECONDS = 1.0
+MOST_SECONDS = 1.0  # of the processor
+MOST_WAIT = 20.0  # by the clock, on which other programs show
 MOST_BYTES = 2**30
 FORBIDDEN = {
     "subprocess.Popen",
@@ -36,16 +39,20 @@ _watched: Path | None = None  # the folder of the case that is being judged
 _trespasses: list[str] = []
 
 
+class _WaitsTooLong(BaseException):
+    """A case is not at its end after MOST_WAIT."""
+
+
 def judge(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
     """What came of `read(path)`: ("value" | "refused" | "wrong", in words)."""
     global _watched
     _hook()
     tempfile.tempdir = str(path.parent)
     _trespasses.clear()
-    before, began = _reset_peak(), time.process_time()
+    before, began, clock = _reset_peak(), time.process_time(), time.monotonic()
     _watched = path.parent
     try:
-        with warnings.catch_warnings():
+        with _ended_after(MOST_WAIT), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # NumPy says so where a number overflows or is none
             read(path)
         outcome, words = "value", ""
@@ -61,7 +68,9 @@ def judge(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
         outcome, words = "wrong", f"{type(error).__name__} {_place(error)}"
     finally:
         _watched = tempfile.tempdir = None
-    seconds, grown = time.process_time() - began, _peak() - before
+    seconds, waited, grown = time.process_time() - began, time.monotonic() - clock, _peak() - before
+    if waited > MOST_WAIT:
+        outcome, words = "wrong", f"waited {waited:.1f} s, {words}"
     if seconds > MOST_SECONDS:
         outcome, words = "wrong", f"took {seconds:.1f} s, {words}"
     if grown > MOST_BYTES:
@@ -69,6 +78,25 @@ def judge(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
     if _trespasses:
         outcome, words = "wrong", f"{_trespasses[0]}, {words}"
     return outcome, words
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """Inside, the main thread is ended after so long, also where it sleeps or waits for a file."""
+
+    def end(*_: object) -> None:
+        raise _WaitsTooLong
+
+    number, main = signal.SIGVTALRM, threading.main_thread().ident  # pytest and libFuzzer have others for themselves
+    before = signal.signal(number, end)
+    timer = threading.Timer(seconds, signal.pthread_kill, (main, number))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(number, before)
 
 
 def kind(words: str) -> str:
