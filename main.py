@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ if __name__ == "__main__":
     _flags = opts.parse()  # --help and a misspelt flag need not wait for PyTorch
     if _flags.doctor:
         sys.exit(examine(_flags))
+    if find_spec("torch") is None:
+        print(f"error: {sys.executable} has no PyTorch: use .venv/bin/python, which sh run.sh makes", file=sys.stderr)
+        sys.exit(2)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the seconds of the imports needs no traceback
 
@@ -334,6 +338,8 @@ def predict(flags: argparse.Namespace, stored: dict[str, Any]) -> int:
             continue
         found.append(prediction)
         log.info(report.prediction_line(prediction))
+        if out:
+            log.info("  page: %s", report.one_line(out / name / "report.html"))
         for note in prediction.notes:
             log.info("  %s", note)
     if flags.json and found:

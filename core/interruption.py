@@ -46,7 +46,7 @@ def deferred() -> Iterator[Callable[[], int]]:
         if not first:
             first, since = number, time.monotonic()
             if os.environ.get("RANK", "0") == "0":  # of several processes
-                os.write(2, b"\nends behind this step, when all is saved; Ctrl-C again ends at once\n")
+                os.write(2, b"\nends after this step, when all is saved; Ctrl-C again ends at once\n")
         elif number == signal.SIGINT and time.monotonic() > since + AGAIN:
             end(number)
 

@@ -124,7 +124,7 @@ class Trainer:
     def run(self, phases: list[Phase], loader: DataLoader) -> None:
         """All epochs that are not behind yet.
 
-        A signal ends it behind the step that runs, when everything is in the checkpoint. Raises KeyboardInterrupt or
+        A signal ends it after the step that runs, when everything is in the checkpoint. Raises KeyboardInterrupt or
         Terminated then, NonFiniteLossError and what reading data raises.
         """
         self.board = Board(self.folder / "tensorboard", self.state.step + 1)

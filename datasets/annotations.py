@@ -118,7 +118,10 @@ def benchmark_of(annotation: Annotation, key: str) -> Benchmark:
     """
     if key == "custom":
         if annotation.polarity is None:
-            raise DataError('benchmark custom: the annotation has no "polarity"; add a list of -1, 0 or 1 per label')
+            raise DataError(
+                '--dataset custom: the annotation has no "polarity"; make it again with --polarity, or add a list of '
+                "-1, 0 or 1 per label"
+            )
         return Benchmark("custom", "custom", annotation.labels, annotation.polarity)
     if key not in BENCHMARKS:
         raise DataError(f"benchmark {key!r} is unknown; choose one of {', '.join(BENCHMARKS)}, custom")
@@ -132,7 +135,7 @@ def benchmark_of(annotation: Annotation, key: str) -> Benchmark:
         raise DataError(
             f"the annotation's labels are not those of {benchmark.name} ({key}):"
             f" unknown {', '.join(unknown) or 'none'}; missing {', '.join(missing) or 'none'};"
-            f" use {' or '.join(fitting) or 'custom'}, or correct the labels"
+            f" use --dataset {' or '.join(fitting) or 'custom'}, or correct the labels"
         )
     if annotation.polarity is not None:
         given = dict(zip(annotation.labels, annotation.polarity, strict=True))

@@ -25,4 +25,6 @@ def shown(value: object) -> str:
 
 def bad_file(path: Path | str, fault: str) -> DataError:
     """The error for a media file of the dataset, to be raised by the caller."""
-    return DataError(f"{path}: {fault}; `python tools/check_dataset.py` lists every such file")
+    return DataError(
+        f"{path}: {fault}; `python tools/check_dataset.py --root_path DATA` lists all such, --skip_bad leaves them out"
+    )

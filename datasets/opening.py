@@ -48,7 +48,10 @@ def read_splits(flags: argparse.Namespace) -> tuple[Benchmark, list[Video], list
             videos[:: max(1, len(videos) // (2 * flags.batch_size))][: 2 * flags.batch_size]
             for videos in (training, test)
         )
-    return benchmark_of(annotation, flags.dataset), training, test
+    try:
+        return benchmark_of(annotation, flags.dataset), training, test
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def open_loader(
@@ -146,7 +149,11 @@ def video_opener(
         )
         beside = path.with_suffix(".srt")
         if srt is not None:
-            video.add_subtitles(str(srt), read_subtitles(srt), lexicon())
+            try:
+                subtitles = read_subtitles(srt)
+            except DataError as error:
+                raise DataError(f"--srt {str(error).partition('; `')[0]}") from None
+            video.add_subtitles(str(srt), subtitles, lexicon())
         elif beside.is_file():
             try:
                 subtitles = read_subtitles(beside)

@@ -209,7 +209,11 @@ def test_benchmark_keeps_its_order_and_the_annotations_spelling() -> None:
         (Annotation(("joy", "envy"), ()), "ek6", "unknown envy; missing anger, disgust, fear, sadness, surprise"),
         (Annotation(("joy", "Joy"), ()), "ek6", "unknown none; missing anger"),
         (Annotation((*BENCHMARKS["ek6"].classes, "Joy"), ()), "ek6", "labels are not those of Ekman-6"),
-        (Annotation(BENCHMARKS["ve8"].classes, ()), "ek6", "unknown Anticipation, Trust; missing none; use ve8"),
+        (
+            Annotation(BENCHMARKS["ve8"].classes, ()),
+            "ek6",
+            "unknown Anticipation, Trust; missing none; use --dataset ve8",
+        ),
         (
             Annotation(BENCHMARKS["ek6"].classes, (), (1, -1, -1, 1, -1, 1)),
             "ek6",

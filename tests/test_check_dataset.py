@@ -26,6 +26,7 @@ from tools.check_dataset import main
 from tools.pack_frames import main as pack_main
 
 LABELS = ("Anger", "Joy")
+SIGNS = (0,) * len(LABELS)
 CUES = [("00:00:00,500", "00:00:01,500", "so happy")]
 
 
@@ -194,7 +195,9 @@ def test_a_pack_alone_is_enough(layout, video, files):
 def test_packs_that_nobody_listed_are_noted(layout, video, tmp_path):
     assert pack_frames(layout.video_path) == 0
     shutil.copy(pack_file(layout.video_path, "Joy", "a"), pack_file(layout.video_path, "Joy", "more"))
-    write_annotation(tmp_path / "x.json", Annotation(LABELS, (video, replace(video, id="b", subset="validation"))))
+    write_annotation(
+        tmp_path / "x.json", Annotation(LABELS, (video, replace(video, id="b", subset="validation")), SIGNS)
+    )
     write_whole(layout, "Joy", "b")
     status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--jobs", 1)
     assert status == 0
@@ -226,7 +229,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (layout.srt_path / "Joy" / "both.srt").unlink()
     (layout.video_path / "Joy" / "extra").mkdir()
     (layout.video_path / "Joy" / ".part-1.new").mkdir()
-    write_annotation(root / f"{root.name}.json", Annotation(LABELS, tuple(videos)))
+    write_annotation(root / f"{root.name}.json", Annotation(LABELS, tuple(videos), SIGNS))
     return root
 
 
@@ -258,7 +261,7 @@ def test_notes_alone_do_not_fail(layout, tmp_path):
             file.unlink()
         path.rmdir()
     layout.srt_path.rmdir()
-    write_annotation(tmp_path / "x.json", Annotation(LABELS, tuple(videos)))
+    write_annotation(tmp_path / "x.json", Annotation(LABELS, tuple(videos), SIGNS))
     status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--full")
     assert status == 0
     assert out.count("note") == 2  # one row for all the subtitles, and the summary
@@ -271,7 +274,7 @@ def test_every_split_is_looked_at(layout, video, tmp_path):
     never = Video("c", "Joy", None, (), (None, None))
     for each in (both[1], never):
         write_whole(layout, each.label, each.id)
-    write_annotation(tmp_path / "x.json", Annotation(LABELS, (*both, never)))
+    write_annotation(tmp_path / "x.json", Annotation(LABELS, (*both, never), SIGNS))
     status, out, _ = run("--root_path", tmp_path, "--annotation_path", "x.json", "--jobs", 1)
     assert status == 1
     assert out.count("FAULT") == 1 and "subset empty (validation of split 2)" in out

@@ -337,3 +337,10 @@ def test_a_checkpoint_of_other_sizes_is_refused(trained: Path, capsys: pytest.Ca
 def test_an_unwritable_results_folder_is_said(tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(tiny.arguments(root_path=tiny_dataset, result_path="/proc/results")) == 2
     assert "--result_path" in capsys.readouterr().err
+
+
+def test_an_interpreter_without_pytorch_is_told_of_the_other_one() -> None:
+    command = [sys.executable, "-S", str(Path(main.__file__)), "--eval", "--checkpoint", "x"]  # without its packages
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {sys.executable} has no PyTorch: use .venv/bin/python, which sh run.sh makes\n"

@@ -91,7 +91,11 @@ def test_classes_in_the_order_of_their_numbers(lists):
     assert lists.run(["Joy/a"], ["Anger/a2"]) == 0
     assert read_annotation(lists.output).labels == ("Anger", "Joy")
     lists.classes("Joy", "", "Anger")
-    assert lists.run(["Joy/a"], ["Anger/a2"]) == 0
+    assert lists.run(["Joy/a"], ["Anger/a2"]) == 2
+    assert "is there already and holds something else; add --overwrite" in lists.err
+    assert read_annotation(lists.output).labels == ("Anger", "Joy")
+    assert lists.run(["Joy/a"], ["Anger/a2"], "--overwrite") == 0
+    assert lists.run(["Joy/a"], ["Anger/a2"]) == 0, "the same again"
     assert read_annotation(lists.output).labels == ("Joy", "Anger")
 
 
@@ -141,7 +145,10 @@ def test_several_lists_are_several_splits(lists):
         ("Anger", "d"): ("validation", "training"),
         ("Joy", "e"): (None, "training"),
     }
-    assert lists.err == "note: class Anger has no validation video in split 2\n"
+    assert lists.err.splitlines() == [
+        "note: --dataset custom needs the sign of every class; give --polarity",
+        "note: class Anger has no validation video in split 2",
+    ]
     expected = "2 classes, 5 videos, 2 splits of 2-3 training and 1-2 validation videos"
     assert lists.out == f"make_annotations: {expected}\n"
 
@@ -273,7 +280,7 @@ def test_folds_of_a_folder(folder):
         assert set(annotation.subset("training", split)) == set(annotation.videos) - set(test)
     assert main([str(output), "--folder", str(folder), "--folds", "4"]) == 0
     assert read_annotation(output) == annotation
-    assert main([str(output), "--folder", str(folder), "--folds", "4", "--seed", "1"]) == 0
+    assert main([str(output), "--folder", str(folder), "--folds", "4", "--seed", "1", "--overwrite"]) == 0
     assert read_annotation(output) != annotation
 
 
@@ -283,7 +290,7 @@ def test_folds_of_a_list_do_not_depend_on_its_order(lists):
     found = []
     for order in (lines, lines[::-1]):
         train = write(lists.folder / "all.txt", *order)
-        assert main([str(lists.output), *classes, "--train", train]) == 0
+        assert main([str(lists.output), *classes, "--train", train, "--overwrite"]) == 0
         found.append(set(read_annotation(lists.output).videos))
     assert found[0] == found[1] and len(found[0]) == 12
     out = lists.capsys.readouterr().out.splitlines()[-1]

@@ -62,7 +62,8 @@ def predict(checkpoint: Path, *words: object) -> int:
 def test_a_prediction_and_its_folder(checkpoint: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(checkpoint, video) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[-2].startswith(f"{video}: ") and out[-1] == "predicted 1 of 1 videos"
+    assert out[-3].startswith(f"{video}: ")
+    assert out[-2:] == ["  page: predictions/talk/report.html", "predicted 1 of 1 videos"]
     folder = Path("predictions/talk")
     found = json.loads((folder / "prediction.json").read_text())
     assert (found["schema"], found["file"], found["duration"]) == (1, str(video), 2.4)
@@ -223,7 +224,7 @@ def test_any_name(checkpoint: Path, video: Path, tmp_path: Path, name: str, caps
     out = capsys.readouterr().out
     assert status == 0 and json.loads(Path("a.json").read_text())["file"] == str(folder / name)
     assert len(list(Path("o").glob("*/prediction.json"))) == 1
-    result, summary = out.splitlines()[-2:]
+    result, _, summary = out.splitlines()[-3:]
     assert result.startswith(f"{one_line(folder / name)}: ") and summary == "predicted 1 of 1 videos"
 
 

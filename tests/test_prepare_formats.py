@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,11 @@ FAULTS = [
     ("tsl300", tsl300_entry(subset="val"), "entry 'a' is not {\"subset\""),
     ("tsl300", tsl300_entry(annotations=[{"segment": ["2", "1"], "label": "p"}]), "entry 'a' is not"),
     ("tsl300", tsl300_entry(annotations=[{"segment": ["1", "2"], "label": "joy"}]), "entry 'a' is not"),
+    (
+        "ek6",
+        lambda s: (s / "Ekman6_train.txt").write_text("Anger/x 0\n"),
+        "no training video is left (12 in no list; 1 in",
+    ),
     ("tsl300", tsl300_entry(annotations={}), "no video is left (1 without a segment); see python tools/prepare.py"),
 ]
 
@@ -172,6 +178,17 @@ def test_names_that_cannot_be_those_of_files_are_left_out(source_of: Callable[[s
     assert [clip.source.id for clip in listing.clips] == ["a\\b"]
     assert prepare._usable(listing) == []
     assert dict(listing.left_out) == {"its name cannot be that of a file": ["Positive/a\\b"]}
+
+
+def test_numbers_of_classes_in_another_order(source_of: Callable[[str], Path]) -> None:
+    """Those of the owners, which need not be those of the alphabet."""
+    source = source_of("ve8")
+    before = listed("ve8", source)
+    for path in source.rglob("*list*.txt"):
+        lines = [re.sub(r"\s+\d+$", "", line) for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{line} {len(line.partition('/')[0]) + 20}\n" for line in lines if line.strip()))
+    after = listed("ve8", source)
+    assert after.clips == before.clips and after.left_out == before.left_out
 
 
 def test_videos_that_are_not_there_are_left_out(source_of: Callable[[str], Path]) -> None:

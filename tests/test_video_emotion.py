@@ -318,7 +318,8 @@ def test_a_corrupt_file_is_one_line_that_names_it(layout: Layout, workers: int) 
     loader = DataLoader(dataset_of(layout), 2, num_workers=workers, collate_fn=collate)
     with pytest.raises(DataError) as caught:
         list(loader)
-    expected = f"{path}: is cut off or no JPEG; `python tools/check_dataset.py` lists every such file"
+    expected = f"{path}: is cut off or no JPEG; `python tools/check_dataset.py --root_path DATA` lists all such, "
+    expected += "--skip_bad leaves them out"
     assert str(caught.value) == expected
 
 

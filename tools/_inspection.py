@@ -13,6 +13,7 @@ from tools._findings import Finding, fault_of, finding
 from tools._inspection_frames import inspect_frames
 
 TOLERANCE = 1.0  # seconds between the ends of picture and sound
+NO_SOUND = "run tools/video2mp3.py; has the video none, train with --skip_bad or --modalities v"
 SOUND_AGAIN = "delete the file, run tools/video2mp3.py again"
 WORDS_AGAIN = "delete the file, run tools/video2srt.py again"
 
@@ -25,7 +26,7 @@ def inspect_video(video: Video, layout: Layout, samples: int | None) -> list[Fin
 
     sound_seconds = None
     if not sound_path.is_file():
-        findings.append(finding(video, "sound missing", "", sound_path, "run tools/video2mp3.py"))
+        findings.append(finding(video, "sound missing", "", sound_path, NO_SOUND))
     elif sound_path.stat().st_size == 0:
         findings.append(finding(video, "sound empty", "", sound_path, SOUND_AGAIN))
     else:

@@ -16,6 +16,7 @@ from datasets.frame_packs import DAMAGED, list_members, pack_file, read_member, 
 from datasets.jpeg import decode_picture, picture_size
 from tools._findings import Finding, fault_of, finding
 
+NO_FRAMES = "run tools/video2imgs.py; is the video broken, train with --skip_bad"
 FRAMES_AGAIN = "delete the folder, run tools/video2imgs.py again"
 PACK_AGAIN = "run tools/pack_frames.py --overwrite, or delete the pack"
 
@@ -38,7 +39,7 @@ def inspect_frames(video: Video, video_path: Path, samples: int | None) -> tuple
     folder, pack = (place(video_path, video.label, video.id) for place in (frame_folder, pack_file))
     if not pack.is_file():
         if not folder.is_dir():
-            return [finding(video, "frames missing", "", folder, "run tools/video2imgs.py")], None
+            return [finding(video, "frames missing", "", folder, NO_FRAMES)], None
         return _inspect_files(video, _files_of_folder(folder), samples)
     try:
         files = _files_of_pack(pack)

@@ -18,6 +18,7 @@ from tools._batch import Source
 from tools._clips import Clip, Listing, bare_name
 from tools.make_annotations import read_lists
 
+_NUMBERED = re.compile(r"(.*\S)\s+\d{1,9}")
 _LIST = re.compile(r".*(train|test)[^0-9]*([0-9]*)[^0-9]*\.txt", re.IGNORECASE)
 
 
@@ -38,6 +39,9 @@ def list_clips(source: Path, labels: Sequence[str]) -> Listing:
     classes = {name: labels.index(spelling[name.casefold()]) + 1 for name in sorted(spellings)}
     for video in read_lists(train, test, classes):
         label, id = spelling[video.label.casefold()], bare_name(video.id)
+        number = _NUMBERED.fullmatch(video.id)
+        if (label, id) not in videos and number:  # of a class, in an order of the owners
+            id = bare_name(number[1])
         path = videos.pop((label, id), None)
         if path is None:
             listing.leave_out("in a list, but there is no such video", f"{label}/{id}")

@@ -50,13 +50,14 @@ def markdown(title: str, splits: Sequence[Measured], n_seeds: int, command: str)
         ]
         lines.append(table_line([metric.name, *figures[:2], " to ".join(low_high), *figures[2:]]))
     n_runs, n_finished = sum(map(len, splits)), sum(map(bool, splits))
-    lines += [
-        "",
-        f"{n_runs} of {n_splits * n_seeds} runs. A split's figure is the mean over its seeds. Mean, sample standard "
-        f"deviation and interval are over the {n_finished} splits that have one; the interval is Student's, "
-        f"mean ± t(0.975, {n_finished} - 1) x standard deviation / sqrt({n_finished}). Splits that share training "
-        "videos are not independent, so it is rather too narrow.",
-    ]
+    how = (
+        f"Mean, sample standard deviation and interval are over the {n_finished} splits that have one; the interval is "
+        f"Student's, mean ± t(0.975, {n_finished} - 1) x standard deviation / sqrt({n_finished}). Splits that share "
+        "training videos are not independent, so it is rather too narrow."
+        if n_finished > 1
+        else "Standard deviation and interval need two splits that have one."
+    )
+    lines += ["", f"{n_runs} of {n_splits * n_seeds} runs. A split's figure is the mean over its seeds. {how}"]
     return "\n".join([*lines, "", "```", command, "```", ""])
 
 

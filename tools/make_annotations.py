@@ -27,7 +27,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.annotations import MOST_BYTES, SUBSETS, AnnotatedSegment, Annotation, Video, write_annotation
+from datasets.annotations import (
+    MOST_BYTES,
+    SUBSETS,
+    AnnotatedSegment,
+    Annotation,
+    Video,
+    read_annotation,
+    write_annotation,
+)
+from datasets.benchmarks import BENCHMARKS
 from datasets.errors import DataError, shown
 from datasets.video_names import VIDEO_SUFFIXES, may_be_name
 from datasets.whole_files import read_whole
@@ -183,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, metavar="K", help=folds)
     parser.add_argument("--seed", type=int, default=0, help="of the draw with --folder or --folds (default: 0)")
     parser.add_argument("--polarity", metavar="LIST", help="sign of every class: Anger=-,Joy=+,Neutral=0")
+    parser.add_argument("--overwrite", action="store_true", help="replace another annotation of this name")
     parser.add_argument("--segments", type=Path, metavar="FILE", help='JSON: {"label/id": [segment, ...]}')
     args = parser.parse_args(argv)
     return command(TOOL, lambda: _make(args))
@@ -213,12 +223,29 @@ def _make(args: argparse.Namespace) -> int:
         videos = add_segments(args.segments, videos)
     polarity = parse_polarity(args.polarity, labels) if args.polarity else None
     annotation = Annotation(tuple(labels), tuple(videos), polarity)
+    if not args.overwrite and args.output.exists():
+        _check_same(args.output, annotation)
     write_annotation(args.output, annotation)
     _report(annotation)
     return 0
 
 
+def _check_same(path: Path, annotation: Annotation) -> None:
+    """Raises DataError where another annotation is there, which may hold work by hand."""
+    try:
+        same = read_annotation(path) == annotation
+    except DataError:
+        same = False
+    if not same:
+        raise DataError(f"{path} is there already and holds something else; add --overwrite, or choose another name")
+
+
 def _report(annotation: Annotation) -> None:
+    if annotation.polarity is None and not any(
+        {label.casefold() for label in annotation.labels} == {name.casefold() for name in benchmark.classes}
+        for benchmark in BENCHMARKS.values()
+    ):
+        print("note: --dataset custom needs the sign of every class; give --polarity", file=sys.stderr)
     splits = range(1, annotation.n_splits + 1)
     counts: dict[str, list[int]] = defaultdict(list)
     for split, subset in product(splits, SUBSETS):

@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None, run: Runner | None = None) -> int:
 def _paper(words: list[str], run: Runner | None) -> int:
     own, common = split_words(words)
     args = _read_arguments(own)
+    if not args.root.is_dir():
+        raise DataError(f"--root {args.root} is no folder; give the one of the datasets' folders")
     parse_flags("the flags after --", common, reserved=["config", "dataset", "root_path", "split"])
     chosen = {name: [_setting(row, args.root, common) for row in TABLES[name].rows] for name in args.table}
     if not args.run:

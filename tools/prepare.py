@@ -97,6 +97,9 @@ def _prepare(args: argparse.Namespace) -> int:
     clips = _usable(listing)
     if not clips:
         raise DataError(f"{args.source}: no video is left ({_reasons(listing)}); see python tools/{TOOL}.py --help")
+    for subset in SUBSETS:
+        if not any(subset in clip.subsets for clip in clips):
+            raise DataError(f"{args.source}: no {subset} video is left ({_reasons(listing)}); correct the lists")
     _write_left_out(root, args.dataset, listing)
 
     clips, sound_status = _convert(clips, listing, root / "mp3", "sound", args.jobs)
