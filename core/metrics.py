@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 
 def recognition_metrics(
@@ -16,6 +15,8 @@ def recognition_metrics(
     predicted, labels: (N,) class indices. Returns `acc_e f1_e acc_s f1_s` in 0..1, `per_class` accuracy by class name
     (None for a class without videos), `confusion_matrix` (rows true, columns predicted) and `n_videos`.
     """
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score  # takes seconds and 100 MB
+
     sign = np.asarray(polarity)
     indices = np.arange(len(classes))
     matrix = confusion_matrix(labels, predicted, labels=indices)

@@ -138,7 +138,7 @@ def test_a_file_is_replaced_only_when_asked(
     monkeypatch.setattr(torch.export, "save", lambda _, path, **__: path.write_text("new"))
     target = tmp_path / "mart.pt2"
     target.write_text("old")
-    (tmp_path / ".part-77-mart.pt2").write_text("of a killed run")
+    (tmp_path / ".part-4194999-mart.pt2").write_text("of a killed run")
     words = ["--checkpoint", str(trained), "--out", str(target)]
     assert export.main(words) == 2 and target.read_text() == "old"
     assert "--overwrite" in capsys.readouterr().err
