@@ -30,7 +30,7 @@ class LostProcessError(RuntimeError):
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """The processes that torchrun started know each other inside; they meet over NCCL, or Gloo between CPUs.
+    """The processes that torchrun started know each other inside; they meet over Gloo, and their GPUs over NCCL.
 
     Raises LostProcessError where one waits for another that has ended.
     """
@@ -62,7 +62,6 @@ def own_part(store: dist.Store, number: int, size: int) -> dist.Store:
     where not all have come within the timeout of the store.
     """
     store.set(f"process {number}", uuid4().hex)
-    waited = f"process {number} has waited {store.timeout} for the others, of which not all have come"
     end = time.monotonic() + store.timeout.total_seconds()
     while time.monotonic() < end:
         try:
@@ -74,7 +73,7 @@ def own_part(store: dist.Store, number: int, size: int) -> dist.Store:
         if store.check([f"{meeting} {i}" for i in range(size)]):
             return dist.PrefixStore(meeting, store)
         time.sleep(0.05)
-    raise LostProcessError(waited)
+    raise LostProcessError(f"process {number} has waited {store.timeout} for the others, of which not all have come")
 
 
 def job() -> str | None:

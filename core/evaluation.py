@@ -86,22 +86,23 @@ def predict_split(
     loss = sum(value.item() for value in found["loss"])
     parts = distributed.gathered((found["keys"], found["courses"], own, loss, left_out))
     keys, courses, arrays, losses, lines = zip(*parts, strict=True)
-    n_videos = sum(map(len, keys))
+    all_keys, all_lines = list(chain(*keys)), list(chain(*lines))
+    n_videos = len(all_keys)
     if not n_videos:
-        raise EmptySplitError(name, list(chain(*lines)))
+        raise EmptySplitError(name, all_lines)
     joined = {key: np.concatenate([part[key] for part in arrays if part]) for key in ARRAYS}
     wrong = ~(np.isfinite(joined["scores"]).all(axis=1) & np.isfinite(joined["temporal"]).all(axis=(1, 2)))
     if wrong.any():
-        first = "/".join(list(chain(*keys))[int(wrong.argmax())])
+        first = "/".join(all_keys[int(wrong.argmax())])
         raise ScoreError(
             f"the model's scores of {wrong.sum()} of {n_videos} {name} videos are not numbers, the first {first}; try "
             "--precision fp32, or another checkpoint"
         )
     return Predictions(
-        keys=list(chain(*keys)),
+        keys=all_keys,
         courses=list(chain(*courses)),
         loss=sum(losses) / n_videos,
-        left_out=list(chain(*lines)),
+        left_out=all_lines,
         streams=model.streams,
         **joined,
     )

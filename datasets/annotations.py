@@ -19,7 +19,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, NoReturn
 
-from datasets.benchmarks import BENCHMARKS, Benchmark
+from datasets.benchmarks import BENCHMARKS, Benchmark, benchmarks_with
 from datasets.errors import DataError, shown
 from datasets.video_names import may_be_name
 from datasets.whole_files import read_whole
@@ -131,11 +131,10 @@ def benchmark_of(annotation: Annotation, key: str) -> Benchmark:
     if sorted(wanted) != sorted(label.casefold() for label in annotation.labels):
         unknown = [label for label in annotation.labels if label.casefold() not in wanted]
         missing = [name for name in benchmark.classes if name.casefold() not in spelling]
-        fitting = [other.key for other in BENCHMARKS.values() if {c.casefold() for c in other.classes} == set(spelling)]
         raise DataError(
             f"the annotation's labels are not those of {benchmark.name} ({key}):"
             f" unknown {', '.join(unknown) or 'none'}; missing {', '.join(missing) or 'none'};"
-            f" use --dataset {' or '.join(fitting) or 'custom'}, or correct the labels"
+            f" use --dataset {' or '.join(benchmarks_with(annotation.labels)) or 'custom'}, or correct the labels"
         )
     if annotation.polarity is not None:
         given = dict(zip(annotation.labels, annotation.polarity, strict=True))

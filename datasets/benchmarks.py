@@ -45,6 +45,12 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
+def benchmarks_with(labels: Sequence[str]) -> list[str]:
+    """Keys of the benchmarks whose classes are these labels, in any case and order."""
+    names = {label.casefold() for label in labels}
+    return [each.key for each in BENCHMARKS.values() if {name.casefold() for name in each.classes} == names]
+
+
 def benchmark_of_model(key: str, classes: Sequence[str], polarity: Sequence[int] | None) -> Benchmark:
     """The benchmark that a model was trained on: these classes, as they were spelt there, in the order of its scores.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from pathlib import Path
 
+_REMEDY = "; `python tools/check_dataset.py --root_path DATA` lists all such, --skip_bad leaves them out"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -25,6 +26,9 @@ def shown(value: object) -> str:
 
 def bad_file(path: Path | str, fault: str) -> DataError:
     """The error for a media file of the dataset, to be raised by the caller."""
-    return DataError(
-        f"{path}: {fault}; `python tools/check_dataset.py --root_path DATA` lists all such, --skip_bad leaves them out"
-    )
+    return DataError(f"{path}: {fault}{_REMEDY}")
+
+
+def without_remedy(error: DataError) -> str:
+    """The message of an error, of `bad_file`'s but for what helps in a dataset."""
+    return str(error).removesuffix(_REMEDY)

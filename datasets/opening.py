@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from datasets.annotations import SUBSETS, Video, benchmark_of, read_annotation
 from datasets.benchmarks import Benchmark
 from datasets.cache import sound_cache
-from datasets.errors import DataError
+from datasets.errors import DataError, without_remedy
 from datasets.lexicon import AffectiveLexicon
 from datasets.loading import draw_per_class, make_loader
 from datasets.subtitles import Subtitle, read_subtitles
@@ -152,7 +152,7 @@ def video_opener(
             try:
                 subtitles = read_subtitles(srt)
             except DataError as error:
-                raise DataError(f"--srt {str(error).partition('; `')[0]}") from None
+                raise DataError(f"--srt {without_remedy(error)}") from None
             video.add_subtitles(str(srt), subtitles, lexicon())
         elif beside.is_file():
             try:

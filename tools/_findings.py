@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.annotations import Video
-from datasets.errors import DataError
+from datasets.errors import DataError, without_remedy
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,4 @@ def finding(video: Video, fault: str, detail: str, path: Path, remedy: str, is_n
 
 def fault_of(error: DataError, path: Path) -> str:
     """The error's message without its file and remedy, for which the table has columns."""
-    return str(error).removeprefix(f"{path}: ").partition("; `python tools/")[0]
+    return without_remedy(error).removeprefix(f"{path}: ")

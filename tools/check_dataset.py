@@ -23,7 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.annotations import SUBSETS, Annotation, Video, read_annotation
-from datasets.benchmarks import BENCHMARKS
+from datasets.benchmarks import benchmarks_with
 from datasets.errors import DataError
 from datasets.video_emotion import Layout
 from tools._batch import command, positive
@@ -42,8 +42,7 @@ def inspect_annotation(annotation: Annotation, path: Path, layout: Layout) -> li
             detail = subset if len(splits) == 1 else f"{subset} of split {split}"
             remedy = "make the annotation again, with tools/make_annotations.py or tools/prepare.py"
             findings.append(Finding("subset empty", detail, "", "", path, remedy))
-    known = [{label.casefold() for label in benchmark.classes} for benchmark in BENCHMARKS.values()]
-    if annotation.polarity is None and {label.casefold() for label in annotation.labels} not in known:
+    if annotation.polarity is None and not benchmarks_with(annotation.labels):
         remedy = "make the annotation again with --polarity"
         findings.append(Finding("polarity missing", "needed by --dataset custom", "", "", path, remedy))
     unused = [video for video in annotation.videos if video.subset is None and not any(video.subsets)]

@@ -36,7 +36,7 @@ from datasets.annotations import (
     read_annotation,
     write_annotation,
 )
-from datasets.benchmarks import BENCHMARKS
+from datasets.benchmarks import benchmarks_with
 from datasets.errors import DataError, shown
 from datasets.video_names import VIDEO_SUFFIXES, may_be_name
 from datasets.whole_files import read_whole
@@ -241,10 +241,7 @@ def _check_same(path: Path, annotation: Annotation) -> None:
 
 
 def _report(annotation: Annotation) -> None:
-    if annotation.polarity is None and not any(
-        {label.casefold() for label in annotation.labels} == {name.casefold() for name in benchmark.classes}
-        for benchmark in BENCHMARKS.values()
-    ):
+    if annotation.polarity is None and not benchmarks_with(annotation.labels):
         print("note: --dataset custom needs the sign of every class; give --polarity", file=sys.stderr)
     splits = range(1, annotation.n_splits + 1)
     counts: dict[str, list[int]] = defaultdict(list)

@@ -20,7 +20,8 @@ def place_beside(folder: Path, video: Path) -> str:
 
     It is a hard link to the original file, which takes no space, or a copy where the file system or its rules allow no
     link. Like this the page finds it from file://, also when its folder is moved or packed. Who edits the original in
-    place edits the link; who deletes or replaces it keeps the link. Raises OSError.
+    place edits the link; who deletes or replaces it keeps the link. A file of that name is replaced, unless it is the
+    original. Raises OSError.
     """
     target = folder / f"video{_suffix(video)}"
     if target.exists() and target.samefile(video):
